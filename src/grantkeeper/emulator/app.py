@@ -1,0 +1,65 @@
+"""The emulator as one ASGI application."""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
+
+from grantkeeper.emulator.answers import ApiError, OAuthError, envelope_of
+from grantkeeper.emulator.wire import FaultLayer
+from grantkeeper.emulator.world import World
+
+_ROOMS = (
+    "grantkeeper.emulator.drive",
+    "grantkeeper.emulator.apis",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """
+    What the emulator is started with.
+
+    Attributes:
+        base_url: Where it will answer, without a trailing slash.
+        issuer: The ``iss`` it claims; default the *base_url*.
+        clock_file: See `grantkeeper.emulator.clock.MovableClock`.
+    """
+
+    base_url: str
+    issuer: str | None = None
+    clock_file: Path | None = None
+
+
+def create_app(config: Config, world: World | None = None) -> ASGIApp:
+    """The whole application over a *world* of its own, unless one is given."""
+    if world is None:
+        world = World(config.base_url, config.issuer, config.clock_file)
+    routes: list[BaseRoute] = []
+    for name in _ROOMS:
+        try:
+            room = importlib.import_module(name)
+        except ModuleNotFoundError as missing:
+            if missing.name != name:
+                raise
+            continue
+        routes += room.routes(world)
+    app = Starlette(
+        routes=routes,
+        exception_handlers={ApiError: _api_error, OAuthError: _oauth_error},
+    )
+    app.state.world = world
+    return FaultLayer(app, world)
+
+
+async def _api_error(request: Request, error: ApiError) -> Response:
+    return error.response(envelope_of(request.url.path))
+
+
+async def _oauth_error(request: Request, error: OAuthError) -> Response:
+    return error.response()

@@ -1,0 +1,173 @@
+"""The outermost layer: finds out which endpoint a request is for and lets the planned fault strike."""
+
+import asyncio
+from urllib.parse import parse_qsl
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from grantkeeper.emulator.faults import Answer, Fault
+from grantkeeper.emulator.world import World
+
+TRANSPORT = "grantkeeper.transport"
+"""The ASGI extension under which the runner's protocol offers the connection itself."""
+
+_EXACT = {
+    "/token": "token",
+    "/oauth2/v4/token": "token",
+    "/o/oauth2/token": "token",
+    "/revoke": "revoke",
+    "/o/oauth2/revoke": "revoke",
+    "/oauth2/v1/certs": "certs",
+    "/oauth2/v3/certs": "certs",
+    "/.well-known/openid-configuration": "discovery",
+    "/v1/userinfo": "userinfo",
+    "/oauth2/v3/userinfo": "userinfo",
+    "/oauth2/v2/userinfo": "userinfo",
+    "/oauth2/v1/userinfo": "userinfo",
+    "/userinfo/v2/me": "userinfo",
+    "/tokeninfo": "tokeninfo",
+    "/oauth2/v3/tokeninfo": "tokeninfo",
+    "/oauth2/v2/tokeninfo": "tokeninfo",
+    "/oauth2/v1/tokeninfo": "tokeninfo",
+    "/o/oauth2/v2/auth": "auth",
+    "/o/oauth2/auth": "auth",
+}
+
+_PREFIXES = (
+    ("/drive/", "drive"),
+    ("/upload/drive/", "upload"),
+    ("/batch", "batch"),
+    ("/v1/people", "people"),
+    ("/v1/uploads", "photos"),
+    ("/v1/albums", "photos"),
+    ("/v1/mediaItems", "photos"),
+    ("/v1/sessions", "picker"),
+)
+
+_PIECE = 1 << 20
+
+
+def endpoint_of(path: str) -> str | None:
+    """The name under which faults and counters know *path*; None for the control side and the pages."""
+    if path in _EXACT:
+        return _EXACT[path]
+    return next((name for prefix, name in _PREFIXES if path.startswith(prefix)), None)
+
+
+class FaultLayer:
+    """Wraps the application; a request that no fault is planned for passes through untouched."""
+
+    def __init__(self, app: ASGIApp, world: World) -> None:
+        self.app = app
+        self.world = world
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        endpoint = endpoint_of(scope["path"]) if scope["type"] == "http" else None
+        if endpoint is None or not self.world.faults.active:
+            await self.app(scope, receive, send)
+            return
+        body = await _body(receive) if endpoint in ("token", "revoke") else None
+        if body is not None:
+            receive = _replay(body, receive)
+        kind = _kind(endpoint, scope, body or b"")
+        fault = self.world.faults.take(endpoint, kind)
+        if fault is None:
+            await self.app(scope, receive, send)
+            return
+        self.world.count("faults", endpoint, fault.kind.name)
+        if fault.processed:
+            answer = await _collect(self.app, scope, receive)
+        else:
+            answer = Answer()
+            self.world.count(endpoint, kind, fault.kind.outcome or fault.kind.name)
+        if fault.kind.spoil is not None:
+            answer = fault.kind.spoil(answer, fault, self.world)
+        await _deliver(answer, fault, scope, receive, send)
+
+
+def _kind(endpoint: str, scope: Scope, body: bytes) -> str:
+    """How a request that never reached its handler is counted."""
+    if endpoint == "token":
+        return dict(parse_qsl(body.decode("latin-1"))).get("grant_type", "none")
+    if endpoint == "certs":
+        return "v1" if "/v1/" in scope["path"] else "v3"
+    return "unknown" if endpoint == "revoke" else str(scope["method"]).lower()
+
+
+async def _body(receive: Receive) -> bytes:
+    pieces = []
+    while True:
+        message = await receive()
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(pieces)
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    given = False
+
+    async def again() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
+
+
+async def _collect(app: ASGIApp, scope: Scope, receive: Receive) -> Answer:
+    answer = Answer()
+    pieces: list[bytes] = []
+
+    async def keep(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            answer.status, answer.headers = message["status"], list(message.get("headers", []))
+        elif message["type"] == "http.response.body":
+            pieces.append(message.get("body", b""))
+
+    await app(scope, receive, keep)
+    answer.body = b"".join(pieces)
+    return answer
+
+
+async def _deliver(answer: Answer, fault: Fault, scope: Scope, receive: Receive, send: Send) -> None:
+    delivery = fault.kind.delivery
+    if delivery == "none":
+        await _hang_up(scope, receive)
+        return
+    if delivery == "late":
+        await asyncio.sleep(fault.seconds(2.0))
+    headers = [(name, value) for name, value in answer.headers if name.lower() != b"content-length"]
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    if delivery == "half":
+        half = answer.body[: len(answer.body) // 2]
+        await send({"type": "http.response.body", "body": half, "more_body": True})
+        await _hang_up(scope, receive)
+        return
+    if delivery == "drop by drop":
+        await _drip(answer.body, fault.seconds(2.0), send)
+        return
+    for start in range(0, len(answer.body), _PIECE):
+        piece = answer.body[start : start + _PIECE]
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _drip(body: bytes, seconds: float, send: Send) -> None:
+    drops = min(len(body), 20) or 1
+    size = -(-len(body) // drops)
+    for start in range(0, len(body), max(size, 1)):
+        await asyncio.sleep(seconds / drops)
+        await send({"type": "http.response.body", "body": body[start : start + size], "more_body": True})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _hang_up(scope: Scope, receive: Receive) -> None:
+    transport = scope.get("extensions", {}).get(TRANSPORT)
+    if transport is None:
+        raise RuntimeError("this fault closes the connection, which only the emulator's own server can do")
+    transport.close()
+    while (await receive())["type"] != "http.disconnect":
+        pass
