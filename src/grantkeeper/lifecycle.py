@@ -1,0 +1,221 @@
+"""
+What may happen to a grant and when a token is worth handing out.
+
+Everything here decides and nothing acts: now and dice come in as arguments.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from grantkeeper.model import Grant, GrantState, Reason, Source
+
+
+class Event(StrEnum):
+    """What can happen to a grant."""
+
+    REFRESHED = "refreshed"
+    RECONSENTED = "reconsented"
+    REFUSED = "refused"
+    BLOCKED = "blocked"
+    REVOKED = "revoked"
+
+
+TRANSITIONS: Mapping[GrantState, Mapping[Event, GrantState]] = {
+    GrantState.ACTIVE: {
+        Event.REFRESHED: GrantState.ACTIVE,
+        Event.RECONSENTED: GrantState.ACTIVE,
+        Event.REFUSED: GrantState.NEEDS_CONSENT,
+        Event.BLOCKED: GrantState.BLOCKED,
+        Event.REVOKED: GrantState.REVOKED,
+    },
+    GrantState.NEEDS_CONSENT: {
+        Event.REFRESHED: GrantState.ACTIVE,
+        Event.RECONSENTED: GrantState.ACTIVE,
+        Event.REFUSED: GrantState.NEEDS_CONSENT,
+        Event.BLOCKED: GrantState.BLOCKED,
+        Event.REVOKED: GrantState.REVOKED,
+    },
+    GrantState.BLOCKED: {
+        Event.REFRESHED: GrantState.ACTIVE,
+        Event.RECONSENTED: GrantState.ACTIVE,
+        Event.REFUSED: GrantState.NEEDS_CONSENT,
+        Event.BLOCKED: GrantState.BLOCKED,
+        Event.REVOKED: GrantState.REVOKED,
+    },
+    GrantState.REVOKED: {
+        Event.RECONSENTED: GrantState.ACTIVE,
+        Event.REVOKED: GrantState.REVOKED,
+    },
+}
+"""Every step there is. A step that is missing here must never be taken."""
+
+
+def next_state(state: GrantState, event: Event) -> GrantState:
+    """
+    Where *event* leads from *state*.
+
+    Raises:
+        RuntimeError: There is no such step; the keeper that took it is wrong.
+    """
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        raise RuntimeError(f"a grant that is {state} cannot be {event}") from None
+
+
+class Freshness(StrEnum):
+    """How usable an access token is."""
+
+    FRESH = "fresh"
+    STALE = "stale"
+    EXPIRED = "expired"
+
+
+def freshness(expires_at: datetime, now: datetime, margin: timedelta) -> Freshness:
+    """
+    How usable an access token is at *now*.
+
+    An access token lives until its expiry and not through it: at the very
+    second of *expires_at* it is already expired.
+
+    Args:
+        expires_at: When the issuer stops accepting the token.
+        now: The keeper's clock, always aware and in UTC.
+        margin: How long before the end a token counts as stale; see `stale_margin`.
+
+    Returns:
+        ``EXPIRED`` must be refreshed before use, ``STALE`` may be handed out
+        while a refresh runs beside it, ``FRESH`` needs nothing.
+    """
+    if now >= expires_at:
+        return Freshness.EXPIRED
+    return Freshness.STALE if now >= expires_at - margin else Freshness.FRESH
+
+
+MARGIN_LEAST = timedelta(seconds=300)
+MARGIN_MOST = timedelta(seconds=600)
+
+
+def stale_margin(lifetime: timedelta, roll: float) -> timedelta:
+    """
+    How long before its end a token of *lifetime* is refreshed beside its use.
+
+    Args:
+        lifetime: From the moment it was obtained to its expiry.
+        roll: A number in [0, 1), so that a thousand tokens of one minute are
+            not refreshed in one minute.
+
+    Returns:
+        300 to 600 seconds, but never more than a quarter of the lifetime.
+    """
+    return min(MARGIN_LEAST + (MARGIN_MOST - MARGIN_LEAST) * roll, max(lifetime, timedelta(0)) / 4)
+
+
+REMEDIES: Mapping[Reason, str] = {
+    Reason.REVOKED: (
+        "The access was taken back or lapsed at the issuer. Ask the user to sign in again; consent will be asked."
+    ),
+    Reason.EXPIRED: "The consent has run out. Ask the user to sign in again and to allow it anew.",
+    Reason.REAUTH_REQUIRED: (
+        "The user's organisation ends sessions after some hours. Ask the user to sign in again; "
+        "its administrator can trust the app to avoid this."
+    ),
+    Reason.MISSING_SCOPES: "Ask the user to sign in again and to tick the missing permissions.",
+    Reason.NO_REFRESH_TOKEN: (
+        "The issuer gave no lasting access. Force consent at the next sign-in (preflight says how for each platform)."
+    ),
+    Reason.ACCOUNT_DISABLED: "The account is disabled. Only its owner, with the issuer, can bring it back.",
+    Reason.ANSWER_LOST: "A crash lost the issuer's answer. Ask the user to sign in once more.",
+    Reason.ADMIN_POLICY_ENFORCED: (
+        "An administrator of the user's organisation forbids a requested service; it is tried again every day."
+    ),
+}
+"""What helps, for every reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """
+    What a new consent brought, as far as the choice of token goes.
+
+    Attributes:
+        has_refresh_token: Whether the answer had one.
+        granted: What the answer's tokens open.
+    """
+
+    has_refresh_token: bool
+    granted: frozenset[str]
+
+
+class Keep(StrEnum):
+    """Which refresh token a grant goes on with after a new sign-in."""
+
+    NEW = "new"
+    """The answer's; the stored one is deleted here and never revoked at the issuer."""
+    STORED = "stored"
+    """The stored one; the answer had none, and the grant is usable as before."""
+    STORED_ON_PROOF = "stored_on_proof"
+    """The stored one, but the grant was broken: it revives only after one refresh with it succeeds."""
+    BOTH = "both"
+    """The new one waits beside the stored, which opens more; refreshing the stored one decides."""
+    NONE = "none"
+    """There is none; the user must be asked for consent by force."""
+
+
+def keep(stored: Grant | None, offer: Offer) -> Keep:
+    """
+    Which refresh token to go on with when *offer* meets the *stored* grant.
+
+    Losing the refresh token of a good grant is the one unforgivable mistake,
+    so whatever is not certainly worse is kept.
+    """
+    if stored is None or stored.refresh_token is None or stored.state is GrantState.REVOKED:
+        return Keep.NEW if offer.has_refresh_token else Keep.NONE
+    if not offer.has_refresh_token:
+        return Keep.STORED if stored.state is GrantState.ACTIVE else Keep.STORED_ON_PROOF
+    live = stored.state is GrantState.ACTIVE
+    return Keep.BOTH if live and offer.granted < stored.granted else Keep.NEW
+
+
+def announced_end(seconds: int | None, now: datetime) -> datetime | None:
+    """When a refresh token ends whose issuer announced *seconds* more (``refresh_token_expires_in``)."""
+    return None if seconds is None else now + timedelta(seconds=seconds)
+
+
+SIGN_IN_AGAIN: Mapping[Source, str] = {
+    Source.IOS: "server_revoke_first",
+    Source.ANDROID: "force_code",
+    Source.WEB_POPUP: "use_connect",
+    Source.WEB: "prompt_consent",
+    Source.DESKTOP: "prompt_consent",
+}
+"""How each platform can make the issuer give a refresh token although consent was given before."""
+
+
+def how_to_ask(source: Source, grant: Grant | None, missing: frozenset[str]) -> str:
+    """
+    What the app must do at its next sign-in so that the backend ends up able to work.
+
+    Args:
+        source: The platform that would sign the user in.
+        grant: What is stored for this user, if anything.
+        missing: Of the wished scopes, those that are not granted.
+
+    Returns:
+        ``none`` when nothing needs asking; ``prompt_consent`` for a plain first
+        consent or new scopes; else the platform's own way to force a new
+        refresh token (`SIGN_IN_AGAIN`).
+    """
+    if grant is None or grant.state is GrantState.REVOKED:
+        return "prompt_consent"
+    if grant.state is GrantState.ACTIVE and grant.refreshable:
+        # A new scope shows the consent screen by itself, and with it comes a new refresh token.
+        return "prompt_consent" if missing else "none"
+    if grant.state is GrantState.BLOCKED:
+        return "none"
+    if grant.reason in (Reason.REVOKED, Reason.EXPIRED) and grant.reason is not None:
+        # The issuer has forgotten the consent, so a plain sign-in asks for it anew.
+        return "prompt_consent"
+    return SIGN_IN_AGAIN[source]
