@@ -1,0 +1,105 @@
+# One word per chore. Everything made goes into .build/; `make clean` takes it away.
+#
+#   PYTHON=python3.12 make test     another interpreter (3.11 or newer)
+#   make test WORKERS=4             more tests side by side
+#   make test TESTS=tests/ground    a part of the suite
+#   make demo ARGS=--keep           arguments of the chore itself
+
+PYTHON ?= python3
+WORKERS ?= 2
+TESTS ?=
+ARGS ?=
+
+BUILD := .build
+TOOLS := $(BUILD)/tools
+DEMO := $(BUILD)/demo-venv
+TEST := $(BUILD)/test-venv
+UV := $(TOOLS)/bin/uv
+SOURCES := pyproject.toml README.md LICENSE $(shell find src -type f ! -name '*.pyc')
+
+export PYTHON UV WORKERS
+# What make runs is our own: no settings of the person at the keyboard.
+unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-whole test-ground test-pythons check bench chaos docs lock clean FORCE
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
+	    while IFS='	' read -r word meaning; do printf '  make %-8s %s\n' "$$word" "$$meaning"; done
+
+demo: $(DEMO)/.made ## Play the whole story in the terminal: emulator, service, phone, backend
+	@$(DEMO)/bin/grantkeeper demo $(ARGS)
+
+test: test-whole test-ground test-pythons ## Run the suite against the built wheel, on every supported Python found
+
+test-whole: $(TEST)/.made $(BUILD)/node/.made
+	tools/bootstrap tests
+	tools/test whole $(TEST) $(TESTS)
+
+test-ground: $(TEST)/.made | test-whole
+	tools/test ground $(TEST)
+
+test-pythons: $(BUILD)/dist/.made | test-ground
+	@tools/pythons | while read -r other; do \
+	    venv=$(BUILD)/fast-venv-$$("$$other" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	    PYTHON=$$other tools/install $$venv requirements/test.txt $(BUILD)/dist/*.whl && \
+	    tools/test fast $$venv || exit 1; \
+	done
+
+check: $(TEST)/.made ## Check format, style, types, locks, floors, changelog and documentation
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/mypy src docs tests $(wildcard bench)
+	tools/test repository $(TEST)
+	$(TEST)/bin/towncrier build --draft --version next >$(BUILD)/changelog-draft.md
+	$(TEST)/bin/sphinx-build -q -n -W --keep-going -b html docs $(BUILD)/docs
+
+docs: $(TEST)/.made ## Build the documentation into .build/docs
+	$(TEST)/bin/sphinx-build -q -n -W --keep-going -b html docs $(BUILD)/docs
+	@echo "open $(BUILD)/docs/index.html"
+
+bench: $(TEST)/.made ## Measure: hot path, hand-written rival, library, memory, millions of grants
+	$(TEST)/bin/python -m bench $(ARGS)
+
+chaos: $(TEST)/.made ## Kill and race real processes for some minutes
+	$(TEST)/bin/python -m tests.chaos $(ARGS)
+
+lock: $(TOOLS)/.made ## Write the lock files anew (ARGS=--upgrade takes the newest versions)
+	tools/lock $(ARGS)
+
+clean: ## Take away everything that was made
+	rm -rf $(BUILD)
+
+# -- what the chores stand on -------------------------------------------------------------------
+
+# Changes when PYTHON means another interpreter, and with it everything below.
+$(BUILD)/python: FORCE
+	@mkdir -p $(BUILD)
+	@PYTHON=$(PYTHON) tools/bootstrap python
+	@$(PYTHON) -c 'import sys; print(sys.base_prefix, sys.version)' >$@.new
+	@if cmp -s $@ $@.new; then rm $@.new; else mv $@.new $@; fi
+
+$(TOOLS)/.made: requirements/tools.txt $(BUILD)/python
+	@rm -rf $(TOOLS)
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: \
+	    --compile -r requirements/tools.txt
+	@touch $@
+
+$(BUILD)/dist/.made: $(SOURCES) $(TOOLS)/.made
+	@rm -rf $(BUILD)/dist
+	$(TOOLS)/bin/python -m hatchling build -t wheel -d $(BUILD)/dist
+	@touch $@
+
+$(DEMO)/.made: requirements/run.txt tools/install $(BUILD)/dist/.made
+	tools/install $(DEMO) requirements/run.txt $(BUILD)/dist/*.whl
+	@touch $@
+
+$(TEST)/.made: requirements/test.txt tools/install $(BUILD)/dist/.made
+	tools/install $(TEST) requirements/test.txt $(BUILD)/dist/*.whl
+	@touch $@
+
+$(BUILD)/node/.made: tests/clients/node/package-lock.json tools/node | $(TEST)/.made
+	tools/node $(TEST)
+	@touch $@
