@@ -45,9 +45,7 @@ def select(resource: Mapping[str, Any], selection: Selection | None) -> dict[str
     """The chosen part of *resource*; members it lacks are left out without complaint."""
     if selection is None:
         return dict(resource)
-    return {
-        name: _part(resource[name], members) for name, members in selection.items() if name in resource
-    }
+    return {name: _part(resource[name], members) for name, members in selection.items() if name in resource}
 
 
 def _part(value: Any, members: Selection | None) -> Any:

@@ -221,9 +221,8 @@ class Desk:
         new = changed(new, metadata, self._access.project)
         if media is not None:
             if metadata.mime_type is None and not file.is_native:
-                declared = media.declared_type
-                kept = file.mime_type if declared in (None, "", BINARY) else media_type(metadata, declared, "")
-                new = replace(new, mime_type=kept)
+                declared = media_type(metadata, media.declared_type, "")
+                new = replace(new, mime_type=file.mime_type if declared == BINARY else declared)
             new = self._filled(new, media)
         new = self._saved(replace(new, explicitly_trashed=new.trashed))
         if new.trashed != file.trashed:

@@ -18,13 +18,19 @@ MAX_UPLOAD = 5_497_558_138_880
 
 _FILE_ID = Parameter("fileId", "The id of the file, or an alias.", location="path", required=True)
 _ALL_DRIVES = Parameter(
-    "supportsAllDrives", "Whether the app knows shared drives; there are none here.", "boolean", default="false"
+    "supportsAllDrives",
+    "Whether the app knows shared drives.",
+    "boolean",
+    default="false",
 )
 _KEEP_REVISION = Parameter(
     "keepRevisionForever", "Whether the new revision is kept for ever.", "boolean", default="false"
 )
 _IGNORE_VISIBILITY = Parameter(
-    "ignoreDefaultVisibility", "Whether the domain's default visibility is bypassed.", "boolean", default="false"
+    "ignoreDefaultVisibility",
+    "Whether the default visibility is bypassed.",
+    "boolean",
+    default="false",
 )
 
 _METHODS = (
@@ -89,7 +95,10 @@ _METHODS = (
         (
             _FILE_ID,
             Parameter(
-                "acknowledgeAbuse", "Whether the risk of a flagged file is accepted.", "boolean", default="false"
+                "acknowledgeAbuse",
+                "Whether a flagged file is wanted.",
+                "boolean",
+                default="false",
             ),
             _ALL_DRIVES,
         ),

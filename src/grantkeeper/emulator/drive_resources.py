@@ -1,4 +1,4 @@
-"""Drive's files in JSON: a stored file becomes a `File` resource, and a request body becomes changes to one."""
+"""Drive's files in JSON: a stored file becomes a resource, a request body becomes changes."""
 
 import mimetypes
 from collections.abc import Callable, Mapping
@@ -129,7 +129,7 @@ def file_resource(file: DriveFile, user: User, project: str) -> dict[str, Any]:
 def _content_members(file: DriveFile) -> dict[str, Any]:
     """Members that only a file with bytes has."""
     stem, _, extension = (file.original_filename or file.name).rpartition(".")
-    members = {
+    return {
         "size": str(file.size),
         "md5Checksum": file.checksum("md5"),
         "sha1Checksum": file.checksum("sha1"),
@@ -140,7 +140,6 @@ def _content_members(file: DriveFile) -> dict[str, Any]:
         "fullFileExtension": extension if stem else "",
         "webContentLink": f"https://drive.google.com/uc?id={file.id}&export=download",
     }
-    return members
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,7 @@ def changed(file: DriveFile, metadata: Metadata, project: str) -> DriveFile:
 
 
 def media_type(metadata: Metadata, declared: str | None, name: str) -> str:
-    """What a new content is: as the metadata say, as its part of the request says, or as its name suggests."""
+    """What a content is: as the metadata say, as its part of the request says, or as its name suggests."""
     if metadata.mime_type is not None:
         return metadata.mime_type
     if declared is not None and declared.partition(";")[0].strip() not in ("", BINARY):

@@ -1,0 +1,57 @@
+"""What all of Google's APIs share: the discovery documents, the directory of them, and batches."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from grantkeeper.emulator import apis_people
+from grantkeeper.emulator.answers import ApiError, Json
+from grantkeeper.emulator.apis_batch import batch
+from grantkeeper.emulator.apis_discovery import directory, rest_description
+from grantkeeper.emulator.apis_people import PEOPLE
+from grantkeeper.emulator.drive_methods import DRIVE
+from grantkeeper.emulator.world import World
+
+APIS = (DRIVE, PEOPLE)
+
+
+def routes(world: World) -> list[BaseRoute]:
+    """The shared routes, and those of the APIs too small for a room of their own."""
+
+    async def drive_batch(request: Request) -> Response:
+        return await _batch(request, world, (f"/{DRIVE.service_path}",))
+
+    async def any_batch(request: Request) -> Response:
+        return await _batch(request, world, (f"/{DRIVE.service_path}", "/v1/people/"))
+
+    return [
+        Route("/discovery/v1/apis", _directory, methods=["GET"]),
+        Route("/discovery/v1/apis/{api}/{version}/rest", _document, methods=["GET"]),
+        Route(f"/{DRIVE.batch_path}", drive_batch, methods=["POST"]),
+        Route("/batch", any_batch, methods=["POST"]),
+        *apis_people.routes(world),
+    ]
+
+
+async def _batch(request: Request, world: World, prefixes: tuple[str, ...]) -> Response:
+    try:
+        response = await batch(request, world, prefixes)
+    except ApiError as error:
+        world.count("batch", "batch", error.reason)
+        raise
+    world.count("batch", "batch", "ok")
+    return response
+
+
+async def _directory(request: Request) -> Response:
+    name = request.query_params.get("name")
+    apis = tuple(api for api in APIS if name in (None, "", api.name))
+    return Json(directory(apis, str(request.base_url)))
+
+
+async def _document(request: Request) -> Response:
+    wanted = (request.path_params["api"], request.path_params["version"])
+    for api in APIS:
+        if (api.name, api.version) == wanted:
+            return Json(rest_description(api, str(request.base_url)))
+    raise ApiError(404, "notFound", "Requested entity was not found.")
