@@ -115,7 +115,8 @@ def stale_margin(lifetime: timedelta, roll: float) -> timedelta:
 
 REMEDIES: Mapping[Reason, str] = {
     Reason.REVOKED: (
-        "The access was taken back or lapsed at the issuer. Ask the user to sign in again; consent will be asked."
+        "The access was taken back or lapsed at the issuer. Ask the user to sign in again and to consent "
+        "(preflight says how for each platform)."
     ),
     Reason.EXPIRED: "The consent has run out. Ask the user to sign in again and to allow it anew.",
     Reason.REAUTH_REQUIRED: (
@@ -124,12 +125,14 @@ REMEDIES: Mapping[Reason, str] = {
     ),
     Reason.MISSING_SCOPES: "Ask the user to sign in again and to tick the missing permissions.",
     Reason.NO_REFRESH_TOKEN: (
-        "The issuer gave no lasting access. Force consent at the next sign-in (preflight says how for each platform)."
+        "The issuer gave no lasting access. Force consent at the next sign-in "
+        "(preflight says how for each platform)."
     ),
     Reason.ACCOUNT_DISABLED: "The account is disabled. Only its owner, with the issuer, can bring it back.",
     Reason.ANSWER_LOST: "A crash lost the issuer's answer. Ask the user to sign in once more.",
     Reason.ADMIN_POLICY_ENFORCED: (
-        "An administrator of the user's organisation forbids a requested service; it is tried again every day."
+        "An administrator of the user's organisation forbids a requested service; "
+        "it is tried again every day."
     ),
 }
 """What helps, for every reason."""

@@ -8,7 +8,6 @@ from uuid import UUID
 
 from grantkeeper.secret import AccessToken, ClientSecret, SessionToken
 
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -182,7 +182,7 @@ class Note:
 
 
 Step = Insert | Replace | Delete | PutToken | DropTokens | Settle | Release | Note
-"""What a commit is made of. `Insert`, `Replace` and `Delete` also write the grant's line of the change feed."""
+"""What a commit is made of. `Insert`, `Replace`, `Delete` also write the grant's line of the change feed."""
 
 
 @dataclass(frozen=True, slots=True)

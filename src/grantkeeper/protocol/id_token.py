@@ -1,8 +1,8 @@
 """
 ID tokens: every claim in one table, checked in the order of OpenID Connect Core 3.1.3.7.
 
-The signature is joserfc's work; which algorithms, which key and what the claims
-must say is decided here. Nothing in a token chooses its own checks.
+The signature is the work of `grantkeeper.protocol.signature`; which algorithms, which
+key and what the claims must say is decided here.
 """
 
 import hashlib
@@ -12,22 +12,20 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey
-
 from grantkeeper.errors import IdTokenRejected
 from grantkeeper.model import Identity, Profile, Subject
-from grantkeeper.protocol.key_set import KeySet, PublicKey
+from grantkeeper.protocol import signature
+from grantkeeper.protocol.key_set import KeySet
+from grantkeeper.protocol.signature import Header, Unproved
 from grantkeeper.secret import AccessToken, IdToken
 
 LEEWAY = timedelta(seconds=30)
 """Clocks differ; google-auth's zero seconds throw on one second of skew (google-facts 5)."""
 
 LONGEST_LIFE = timedelta(hours=24)
-LARGEST_TOKEN = 16 * 1024
 LONGEST_SUB = 255
+TYPES = frozenset({None, "jwt"})
+"""What ``typ`` an ID token may have."""
 
 GOOGLE = "https://accounts.google.com"
 GOOGLE_ISSUERS = frozenset({GOOGLE, "accounts.google.com"})
@@ -241,37 +239,22 @@ def check_claims(claims: Mapping[str, Any], want: Expectation) -> Identity:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """The part of a token that names its key."""
-
-    algorithm: str
-    kid: str | None
-
-
 def read_header(token: IdToken, want: Expectation) -> Header:
     """
     The header of *token*, which is not yet proved to be anybody's.
 
     Raises:
-        IdTokenRejected: It is no JWS of three parts, or its algorithm is not one we take.
+        IdTokenRejected: It is no JWS of three parts, its algorithm is not one
+            we take, or it is another kind of token.
     """
-    compact = token.reveal()
-    if len(compact) > LARGEST_TOKEN or not compact.isascii():
-        raise IdTokenRejected("token", "is not a JWS")
     try:
-        header = jws.extract_compact(compact.encode()).headers()
-    except (JoseError, ValueError, TypeError, KeyError, RecursionError):
-        raise IdTokenRejected("token", "is not a JWS") from None
-    algorithm = header.get("alg")
-    if not isinstance(algorithm, str) or algorithm not in want.algorithms:
-        raise IdTokenRejected("alg", "is not one that is accepted here")
-    if "crit" in header:
-        raise IdTokenRejected("crit", "asks for what is not understood here")
-    kid = header.get("kid")
-    if kid is not None and not isinstance(kid, str):
-        raise IdTokenRejected("kid", "is not text")
-    return Header(algorithm, kid)
+        header = signature.read_header(token.reveal(), want.algorithms)
+    except Unproved as error:
+        raise IdTokenRejected(error.part, error.reason) from None
+    # An access token (RFC 9068) or a logout token may be signed with the same key (RFC 8725 3.11).
+    if header.type not in TYPES:
+        raise IdTokenRejected("typ", "is another kind of token")
+    return header
 
 
 def verify(token: IdToken, keys: KeySet, want: Expectation) -> Identity:
@@ -289,24 +272,8 @@ def verify(token: IdToken, keys: KeySet, want: Expectation) -> Identity:
     candidates = keys.for_signature(header.kid, header.algorithm)
     if not candidates:
         raise IdTokenRejected("kid", "names no key of the issuer")
-    for key in candidates:
-        payload = _payload(token, key, header.algorithm)
-        if payload is not None:
-            return check_claims(payload, want)
-    raise IdTokenRejected("signature", "is wrong")
-
-
-def _payload(token: IdToken, key: PublicKey, algorithm: str) -> dict[str, Any] | None:
-    """The claims, if *key* made the signature."""
     try:
-        imported = RSAKey.import_key(dict(key.jwk)) if key.kind == "RSA" else ECKey.import_key(dict(key.jwk))
-        signed = jws.deserialize_compact(token.reveal(), imported, algorithms=[algorithm])
-    except (JoseError, ValueError, TypeError):
-        return None
-    try:
-        claims = msgspec.json.decode(signed.payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise IdTokenRejected("token", "has a payload that is not JSON") from None
-    if not isinstance(claims, dict):
-        raise IdTokenRejected("token", "has a payload that is not an object")
-    return claims
+        claims = signature.proved(token.reveal(), header, (key.verifier for key in candidates))
+    except Unproved as error:
+        raise IdTokenRejected(error.part, error.reason) from None
+    return check_claims(claims, want)

@@ -352,8 +352,8 @@ def parse_code(response: HttpResponse, *, sent_at: datetime) -> TokenAnswer:
     if name == "redirect_uri_mismatch":
         raise RedirectRefused(
             line,
-            hint="The code's source and the client's redirect policy do not fit: check `source` in the request and "
-            "`redirect.<source>` in the settings. The code is spent.",
+            hint="The code's source and the client's redirect policy do not fit: check `source` in the "
+            "request and `redirect.<source>` in the settings. The code is spent.",
         )
     if refusal.reason is Reason.ADMIN_POLICY_ENFORCED:
         raise CodeRefused(
