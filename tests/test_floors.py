@@ -31,8 +31,8 @@ NO_DOOR = ("adapters", ("keeper", "issuer", "audit", "proxy", "jobs"))
 
 GROUND_MAY_IMPORT = {
     "abc", "base64", "binascii", "bisect", "collections", "collections.abc", "contextlib", "dataclasses",
-    "datetime", "email.utils", "enum", "functools", "hashlib", "hmac", "html", "ipaddress", "itertools", "json",
-    "math", "operator", "re", "string", "types", "typing", "unicodedata", "urllib.parse", "uuid",
+    "datetime", "email.utils", "enum", "functools", "hashlib", "hmac", "html", "ipaddress", "itertools",
+    "json", "math", "operator", "re", "string", "types", "typing", "unicodedata", "urllib.parse", "uuid",
     # What computes and does nothing else.
     "cryptography", "joserfc", "msgspec",
 }  # fmt: skip
