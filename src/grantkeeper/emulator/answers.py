@@ -8,6 +8,8 @@ from starlette.responses import Response
 
 Envelope = Literal["classic", "status"]
 
+_CLASSIC = ("/drive/", "/upload/", "/resumable/", "/oauth2/", "/batch")
+
 REALM = 'Bearer realm="https://accounts.google.com/"'
 
 _STATUS_NAMES = {
@@ -141,4 +143,4 @@ def invalid_credentials() -> ApiError:
 
 def envelope_of(path: str) -> Envelope:
     """Which error envelope the API at *path* uses."""
-    return "classic" if path.startswith(("/drive/", "/upload/", "/oauth2/", "/batch")) else "status"
+    return "classic" if path.startswith(_CLASSIC) else "status"

@@ -1,8 +1,10 @@
 """The emulator as one ASGI application."""
 
 import importlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,6 +17,13 @@ from grantkeeper.emulator.wire import FaultLayer
 from grantkeeper.emulator.world import World
 
 _ROOMS = (
+    "grantkeeper.emulator.token_endpoint",
+    "grantkeeper.emulator.revocation",
+    "grantkeeper.emulator.discovery",
+    "grantkeeper.emulator.userinfo",
+    "grantkeeper.emulator.consent",
+    "grantkeeper.emulator.control",
+    "grantkeeper.emulator.home",
     "grantkeeper.emulator.drive",
     "grantkeeper.emulator.apis",
 )
@@ -49,10 +58,8 @@ def create_app(config: Config, world: World | None = None) -> ASGIApp:
                 raise
             continue
         routes += room.routes(world)
-    app = Starlette(
-        routes=routes,
-        exception_handlers={ApiError: _api_error, OAuthError: _oauth_error},
-    )
+    handlers: Mapping[Any, Any] = {ApiError: _api_error, OAuthError: _oauth_error}
+    app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.world = world
     return FaultLayer(app, world)
 

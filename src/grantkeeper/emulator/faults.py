@@ -63,7 +63,7 @@ class FaultKind:
     outcome: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Fault:
     """
     An active fault.
@@ -99,6 +99,10 @@ class Fault:
         if self.only is not None:
             shown["grant_type"] = self.only
         return shown | self.options
+
+
+class Missed(Exception):
+    """Raised by a `Spoil` that finds nothing to spoil in this answer; the fault waits for the next one."""
 
 
 class FaultPlan:
@@ -169,3 +173,11 @@ class FaultPlan:
                         self.active.remove(fault)
                 return fault
             return None
+
+    def give_back(self, fault: Fault) -> None:
+        """Undo `take`: the fault missed."""
+        with self._lock:
+            if fault.left is not None:
+                fault.left += 1
+            if fault not in self.active:
+                self.active.insert(0, fault)

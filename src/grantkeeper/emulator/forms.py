@@ -32,6 +32,14 @@ async def read_form(request: Request) -> dict[str, str]:
     return single(pairs)
 
 
+def grant_kind(form: dict[str, str]) -> str:
+    """How a request to the token endpoint is counted, by its ``grant_type``."""
+    grant_type = form.get("grant_type")
+    if grant_type in ("authorization_code", "refresh_token"):
+        return grant_type
+    return "other" if grant_type else "none"
+
+
 def single(pairs: list[tuple[str, str]]) -> dict[str, str]:
     """*pairs* as a mapping, none of them given twice."""
     form = dict(pairs)
@@ -57,6 +65,8 @@ def authenticated_client(world: World, request: Request, form: dict[str, str]) -
         OAuthError: 401, unknown, deleted or disabled client, or the wrong secret; 400, no client named.
     """
     basic = _basic(request)
+    client_id: str | None
+    secret: str | None
     if basic is not None:
         if form.get("client_id", basic[0]) != basic[0] or "client_secret" in form:
             raise OAuthError("invalid_request", "More than one method of client authentication was used.")

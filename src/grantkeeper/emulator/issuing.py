@@ -34,6 +34,7 @@ def issue_code(
     nonce: str | None = None,
     code_challenge: str | None = None,
     code_challenge_method: Literal["S256", "plain"] = "plain",
+    access_seconds: int | None = None,
 ) -> Code:
     """
     A code for what *user* gives *client*.
@@ -46,12 +47,16 @@ def issue_code(
         include_granted: The code covers what the project was given earlier as well.
         consented: The consent page was shown although nothing new was asked (``prompt=consent``,
             ``forceCodeForRefreshToken``). Where something new is asked it is always shown.
+        access_seconds: The user chose time-based access on that page.
     """
     with world.lock:
         asked = consented or consent_needed(world, client, user, scopes)
         # Signing in is what `invalid_rapt` asks for.
         user.reauth_required = False
-        grant = world.consent(client, user, scopes) if asked else world.grants[client.project, user.sub]
+        if asked:
+            grant = world.consent(client, user, scopes, access_seconds)
+        else:
+            grant = world.grants[client.project, user.sub]
         now = world.now()
         return world.add_code(
             Code(

@@ -77,6 +77,11 @@ class KeyRing:
                 self._keys.append(SigningKey())
             return list(self._keys)
 
+    @cached_property
+    def weak(self) -> SigningKey:
+        """A key that no verifier should accept, for the fault of that name. It is not published."""
+        return SigningKey(bits=1024)
+
     @property
     def current(self) -> SigningKey:
         """The key that signs."""

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from grantkeeper.emulator.answers import ApiError, invalid_credentials
+from grantkeeper.emulator.answers import ApiError, Envelope, invalid_credentials
 from grantkeeper.emulator.faults import ENDPOINTS, Answer, Fault, FaultKind, Spoil
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _status(status: int) -> Spoil:
 
 def _api(error: ApiError) -> Spoil:
     def spoil(answer: Answer, fault: Fault, world: "World") -> Answer:
-        envelope = "status" if fault.endpoint in ("people", "photos", "picker") else "classic"
+        envelope: Envelope = "status" if fault.endpoint in ("people", "photos", "picker") else "classic"
         headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
         if "retry_after" in fault.options:
             headers.append((b"retry-after", str(fault.options["retry_after"]).encode()))
@@ -178,7 +178,7 @@ def _status_faults() -> list[FaultKind]:
             f"status_{status}",
             ANSWERS,
             False,
-            f"{status} with a JSON error; `retry_after` adds the header, `processed` lets the request take effect.",
+            f"{status} with a JSON error; `retry_after` adds the header, `processed` lets it take effect.",
             _status(status),
         )
         for status in _PHRASES

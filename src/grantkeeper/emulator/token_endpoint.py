@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from grantkeeper.emulator.answers import Json, OAuthError
-from grantkeeper.emulator.forms import authenticated_client, read_form, required
+from grantkeeper.emulator.forms import authenticated_client, grant_kind, read_form, required
 from grantkeeper.emulator.identity import id_token_claims
 from grantkeeper.emulator.issuing import CODE_PREFIX
 from grantkeeper.emulator.jose import b64
@@ -31,7 +31,7 @@ def routes(world: World) -> list[BaseRoute]:
         kind = "none"
         try:
             form = await read_form(request)
-            kind = kind_of(form.get("grant_type"))
+            kind = grant_kind(form)
             with world.lock:
                 answer = _answer(world, request, form)
         except OAuthError as error:
@@ -40,12 +40,8 @@ def routes(world: World) -> list[BaseRoute]:
         world.count("token", kind, "ok")
         return Json(answer, headers=NO_STORE)
 
-    return [Route(path, token, methods=["POST"]) for path in ("/token", "/oauth2/v4/token", "/o/oauth2/token")]
-
-
-def kind_of(grant_type: str | None) -> str:
-    """How a request is counted."""
-    return grant_type if grant_type in ("authorization_code", "refresh_token") else "other" if grant_type else "none"
+    paths = ("/token", "/oauth2/v4/token", "/o/oauth2/token")
+    return [Route(path, token, methods=["POST"]) for path in paths]
 
 
 def _answer(world: World, request: Request, form: dict[str, str]) -> dict[str, Any]:

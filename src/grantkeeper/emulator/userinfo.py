@@ -25,7 +25,8 @@ def routes(world: World) -> list[BaseRoute]:
         return Json(_claims(world, request, "oidc"))
 
     async def userinfo_v2(request: Request) -> Response:
-        return Json({_V2_NAMES.get(name, name): value for name, value in _claims(world, request, "v2").items()})
+        claims = _claims(world, request, "v2")
+        return Json({_V2_NAMES.get(name, name): value for name, value in claims.items()})
 
     async def tokeninfo(request: Request) -> Response:
         return await _tokeninfo(world, request, "v3")
@@ -55,7 +56,7 @@ def _claims(world: World, request: Request, shape: str) -> dict[str, Any]:
         world.count("userinfo", shape, str(error.status))
         raise
     world.count("userinfo", shape, "ok")
-    return claims_about(world.user(access.email), access.scopes)
+    return claims_about(world.users_by_sub[access.sub], access.scopes)
 
 
 async def _tokeninfo(world: World, request: Request, shape: str) -> Response:
@@ -66,7 +67,8 @@ async def _tokeninfo(world: World, request: Request, shape: str) -> Response:
         if "id_token" in parameters:
             answer = _about_id_token(world, parameters["id_token"])
         else:
-            answer = _about_access_token(world, parameters.get("access_token") or bearer_token(request), shape)
+            token = parameters.get("access_token") or bearer_token(request)
+            answer = _about_access_token(world, token, shape)
     except OAuthError as error:
         world.count("tokeninfo", shape, error.error)
         return error.response()

@@ -3,13 +3,18 @@
 import asyncio
 from urllib.parse import parse_qsl
 
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from grantkeeper.emulator.faults import Answer, Fault
+from grantkeeper.emulator.forms import grant_kind
 from grantkeeper.emulator.world import World
 
 TRANSPORT = "grantkeeper.transport"
 """The ASGI extension under which the runner's protocol offers the connection itself."""
+
+FAULT = "grantkeeper.fault"
+"""The ASGI extension under which the fault that strikes is offered to the handler of the request."""
 
 _EXACT = {
     "/token": "token",
@@ -36,6 +41,7 @@ _EXACT = {
 _PREFIXES = (
     ("/drive/", "drive"),
     ("/upload/drive/", "upload"),
+    ("/resumable/upload/drive/", "upload"),
     ("/batch", "batch"),
     ("/v1/people", "people"),
     ("/v1/uploads", "photos"),
@@ -45,6 +51,13 @@ _PREFIXES = (
 )
 
 _PIECE = 1 << 20
+
+
+def fault_of(request: Request) -> Fault | None:
+    """The fault that strikes *request*, for a handler that has to play along."""
+    fault = request.scope.get("extensions", {}).get(FAULT)
+    assert fault is None or isinstance(fault, Fault)
+    return fault
 
 
 def endpoint_of(path: str) -> str | None:
@@ -76,7 +89,8 @@ class FaultLayer:
             return
         self.world.count("faults", endpoint, fault.kind.name)
         if fault.processed:
-            answer = await _collect(self.app, scope, receive)
+            extensions = {**scope.get("extensions", {}), FAULT: fault}
+            answer = await _collect(self.app, {**scope, "extensions": extensions}, receive)
         else:
             answer = Answer()
             self.world.count(endpoint, kind, fault.kind.outcome or fault.kind.name)
@@ -88,7 +102,7 @@ class FaultLayer:
 def _kind(endpoint: str, scope: Scope, body: bytes) -> str:
     """How a request that never reached its handler is counted."""
     if endpoint == "token":
-        return dict(parse_qsl(body.decode("latin-1"))).get("grant_type", "none")
+        return grant_kind(dict(parse_qsl(body.decode("latin-1"))))
     if endpoint == "certs":
         return "v1" if "/v1/" in scope["path"] else "v3"
     return "unknown" if endpoint == "revoke" else str(scope["method"]).lower()
@@ -138,17 +152,26 @@ async def _deliver(answer: Answer, fault: Fault, scope: Scope, receive: Receive,
         return
     if delivery == "late":
         await asyncio.sleep(fault.seconds(2.0))
-    headers = [(name, value) for name, value in answer.headers if name.lower() != b"content-length"]
-    headers.append((b"content-length", str(len(answer.body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     if delivery == "half":
+        await _send_head(answer, send)
         half = answer.body[: len(answer.body) // 2]
         await send({"type": "http.response.body", "body": half, "more_body": True})
         await _hang_up(scope, receive)
-        return
-    if delivery == "drop by drop":
+    elif delivery == "drop by drop":
+        await _send_head(answer, send)
         await _drip(answer.body, fault.seconds(2.0), send)
-        return
+    else:
+        await _send_whole(answer, send)
+
+
+async def _send_head(answer: Answer, send: Send) -> None:
+    headers = [(name, value) for name, value in answer.headers if name.lower() != b"content-length"]
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+
+
+async def _send_whole(answer: Answer, send: Send) -> None:
+    await _send_head(answer, send)
     for start in range(0, len(answer.body), _PIECE):
         piece = answer.body[start : start + _PIECE]
         await send({"type": "http.response.body", "body": piece, "more_body": True})

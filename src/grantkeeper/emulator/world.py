@@ -1,10 +1,12 @@
 """The world: everything the emulator knows, in memory behind one object."""
 
 import hashlib
+import itertools
 import secrets
 import threading
 from base64 import b32encode
 from collections import deque
+from collections.abc import Container
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +19,9 @@ from grantkeeper.emulator.scopes import IDENTITY
 
 MARKER = "GKMARK"
 """Part of every secret the emulator mints, so that a test can search for leaks."""
+
+MARKERS = (MARKER, "R0tNQVJL", "dLTUFSS", "HS01BUk")
+"""The marker as it is and as it looks inside base64, where ID tokens carry it, in each of three positions."""
 
 PROJECT = "310920251122"
 PROJECT_ID = "grantkeeper-emulator"
@@ -45,14 +50,23 @@ class World:
         self.clock = MovableClock(clock_file)
         self.keys = KeyRing()
         self.faults = FaultPlan(MENU)
+        self._begin()
+
+    def reset(self) -> None:
+        """Begin again: no users, grants, tokens, faults or counters. Clock and keys stay as they are."""
+        with self.lock:
+            self.faults.remove()
+            self._begin()
+
+    def _begin(self) -> None:
         self.users: dict[str, User] = {}
+        self.users_by_sub: dict[str, User] = {}
         self.clients: dict[str, OAuthClient] = {}
         self.grants: dict[tuple[str, str], Grant] = {}
         self.codes: dict[str, Code] = {}
         self.refresh_tokens: dict[str, RefreshToken] = {}
         self.access_tokens: dict[str, AccessToken] = {}
         self.counters: dict[str, dict[str, dict[str, int]]] = {}
-        self._users_by_sub: dict[str, User] = {}
         self._live: dict[tuple[str, str], deque[RefreshToken]] = {}
         self._minted = 0
         self._register_defaults()
@@ -74,14 +88,14 @@ class World:
         key = email.strip().lower()
         with self.lock:
             if key not in self.users:
-                user = _new_user(email.strip(), self.base_url)
+                user = _new_user(email.strip(), self.base_url, self.users_by_sub)
                 self.users[key] = user
-                self._users_by_sub[user.sub] = user
+                self.users_by_sub[user.sub] = user
             return self.users[key]
 
     def user_by_sub(self, sub: str) -> User | None:
         """The account whose ``sub`` is *sub*, if it was ever seen."""
-        return self._users_by_sub.get(sub)
+        return self.users_by_sub.get(sub)
 
     def rename_user(self, user: User, email: str) -> None:
         """Give *user* another address; the ``sub`` stays. The old address is free for somebody else."""
@@ -164,8 +178,14 @@ class World:
         """What *sub* gives to whichever project."""
         return [grant for (_, owner), grant in list(self.grants.items()) if owner == sub]
 
-    def consent(self, client: OAuthClient, user: User, scopes: frozenset[str]) -> Grant:
-        """Record that *user* said yes to *scopes* on a page of *client*; earlier scopes stay."""
+    def consent(
+        self, client: OAuthClient, user: User, scopes: frozenset[str], access_seconds: int | None = None
+    ) -> Grant:
+        """
+        Record that *user* said yes to *scopes* on a page of *client*; earlier scopes stay.
+
+        *access_seconds* makes it time-based; None, as the account is set up.
+        """
         with self.lock:
             now = self.now()
             grant = self.grant(client.project, user.sub)
@@ -178,8 +198,9 @@ class World:
             # Seven days, except where only the identity is asked for.
             if client.testing and not grant.scopes <= IDENTITY:
                 grant.ends_at = now + TESTING_LIFE
-            if user.access_seconds is not None:
-                grant.ends_at, grant.time_based = now + timedelta(seconds=user.access_seconds), True
+            seconds = user.access_seconds if access_seconds is None else access_seconds
+            if seconds is not None:
+                grant.ends_at, grant.time_based = now + timedelta(seconds=seconds), True
             return grant
 
     def revoke(self, grant: Grant) -> None:
@@ -306,10 +327,16 @@ def fixed_secret(name: str) -> str:
     return f"GOCSPX-{MARKER}{hashlib.sha256(name.encode()).hexdigest()[:22]}"
 
 
-def _new_user(email: str, base_url: str) -> User:
+def _new_sub(email: str, taken: Container[str]) -> str:
+    """21 digits, the same at every start; somebody else's second account of that address gets others."""
+    digests = (hashlib.sha256(f"{email.lower()}/{time}".encode()).digest() for time in itertools.count())
+    subs = ("1" + str(int.from_bytes(digest[:16], "big")).zfill(39)[-20:] for digest in digests)
+    return next(sub for sub in subs if sub not in taken)
+
+
+def _new_user(email: str, base_url: str, taken: Container[str]) -> User:
     local, _, domain = email.partition("@")
-    digest = hashlib.sha256(email.lower().encode()).digest()
-    sub = "1" + str(int.from_bytes(digest[:16], "big")).zfill(39)[-20:]
+    sub = _new_sub(email, taken)
     words = [word.capitalize() for word in local.replace("_", ".").replace("-", ".").split(".") if word]
     given, family = (words or ["User"])[0], " ".join(words[1:]) or "Example"
     return User(

@@ -1,0 +1,59 @@
+"""The emulator's pages: templates, one style sheet, and two scripts for the popup."""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import BaseRoute, Route
+
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'self'; "
+        "base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+_FILES = {
+    "/emulator/style.css": ("style.css", "text/css"),
+    "/emulator/popup.js": ("popup.js", "text/javascript"),
+    "/emulator/form_post.js": ("form_post.js", "text/javascript"),
+    "/gsi/client": ("gsi_client.js", "text/javascript"),
+}
+
+
+@cache
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(__name__, "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def page(name: str, status: int = 200, **values: Any) -> Response:
+    """The template *name* as an HTML answer."""
+    return HTMLResponse(_environment().get_template(name).render(**values), status, _HEADERS)
+
+
+def routes() -> list[BaseRoute]:
+    """The style sheet and the scripts."""
+    return [Route(path, _file(name, media_type)) for path, (name, media_type) in _FILES.items()]
+
+
+def _file(name: str, media_type: str) -> Any:
+    async def answer(request: Any) -> Response:
+        return Response(_text(name), media_type=media_type)
+
+    return answer
+
+
+@cache
+def _text(name: str) -> str:
+    return files(__name__).joinpath(name).read_text("utf-8")
