@@ -1,0 +1,1 @@
+"""Where the ports meet the world: databases, network, clock, keys. Nothing here knows a rule."""
