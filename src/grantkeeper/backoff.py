@@ -69,15 +69,22 @@ class Circuit:
     """
     Whether calls for one client make sense now; a value, replaced at every report.
 
+    A call that was sent before the circuit shut and reports after it is a
+    straggler: whatever it says is no news, neither for the worse (a hundred
+    time-outs are one outage) nor for the better.
+
     Attributes:
         failures: In a row, of the kind `trouble`.
+        trips: How often it shut without a success in between; 0 while calls go.
         until: Shut until then; one probe is let through after it.
+        since: When it last shut.
     """
 
     trouble: Trouble | None = None
     failures: int = 0
     trips: int = 0
     until: float = 0.0
+    since: float | None = None
     probing_since: float | None = None
 
     def gate(self, now: float) -> Gate:
@@ -95,31 +102,49 @@ class Circuit:
         return max(self.until - now, 1.0)
 
     def probing(self, now: float) -> "Circuit":
-        """Somebody goes as the probe."""
+        """Somebody goes as the probe; if it never reports, another goes after `PROBE_LIMIT`."""
         return replace(self, probing_since=now)
 
-    def succeeded(self) -> "Circuit":
-        """The issuer answered in its right mind."""
-        return Circuit()
+    def succeeded(self, sent_at: float | None = None) -> "Circuit":
+        """
+        The issuer answered in its right mind.
+
+        Args:
+            sent_at: When the call left; without it the call counts as a fresh one.
+        """
+        return self if self._straggles(sent_at) else Circuit(since=self.since)
 
     def failed(
-        self, trouble: Trouble, now: float, roll: float, retry_after: float | None = None
+        self,
+        trouble: Trouble,
+        now: float,
+        roll: float,
+        retry_after: float | None = None,
+        sent_at: float | None = None,
     ) -> "Circuit":
-        """A call failed in a way that is nobody's grant's fault."""
+        """
+        A call failed in a way that is nobody's grant's fault.
+
+        Args:
+            retry_after: What the issuer asked for; it shuts the circuit at
+                once and is never undercut.
+            sent_at: When the call left; without it a call that reports while
+                the circuit is shut counts as a straggler.
+        """
+        asked = now + min(retry_after, LONGEST_RETRY_AFTER) if retry_after else now
+        if self._straggles(sent_at) or (self.trips and now < self.until):
+            return replace(self, until=max(self.until, asked)) if self.trips else self
         failures = self.failures + 1 if trouble is self.trouble else 1
-        was_shut = self.trips > 0
-        if not was_shut and failures < THRESHOLDS[trouble] and retry_after is None:
-            return Circuit(trouble=trouble, failures=failures)
-        if was_shut and now < self.until:
-            # A straggler that left before the circuit shut: no news.
+        if not self.trips and failures < THRESHOLDS[trouble] and asked == now:
             return replace(self, trouble=trouble, failures=failures)
         trips = self.trips + 1
         least, most = REST[trouble]
         rest = min(least * 2.0 ** min(trips - 1, 16), most)
-        rest = rest / 2 + rest / 2 * roll
-        if retry_after is not None:
-            rest = max(rest, min(retry_after, LONGEST_RETRY_AFTER))
-        return Circuit(trouble=trouble, failures=failures, trips=trips, until=now + rest)
+        until = max(now + rest / 2 + rest / 2 * roll, asked)
+        return Circuit(trouble=trouble, failures=failures, trips=trips, until=until, since=now)
+
+    def _straggles(self, sent_at: float | None) -> bool:
+        return sent_at is not None and self.since is not None and sent_at < self.since
 
 
 CONDEMN_WINDOW = 300.0
@@ -139,13 +164,15 @@ class Condemnations:
     Whether a refusal is believed, or the issuer may be wrong for everyone.
 
     Counts the refreshes of one client over five minutes. Not thread-safe; it
-    belongs to a keeper's loop. Memory is bounded by *capacity* events.
+    belongs to a keeper's loop. Memory is bounded by *capacity* events, of which
+    the oldest are forgotten early. No call costs more than the events it forgets.
     """
 
     limit: CondemnLimit = field(default_factory=CondemnLimit)
     capacity: int = 100_000
     _events: deque[tuple[float, str | None]] = field(default_factory=deque)
     _refused: dict[str, int] = field(default_factory=dict)
+    _refusals: int = 0
 
     def refreshed(self, now: float) -> None:
         """A refresh succeeded."""
@@ -155,15 +182,14 @@ class Condemnations:
         """A refresh got ``invalid_grant``."""
         self._add(now, grant_id)
         self._refused[grant_id] = self._refused.get(grant_id, 0) + 1
+        self._refusals += 1
 
     def paused(self, now: float) -> bool:
         """Whether condemning must wait: too many different grants and too large a share were refused."""
         self._forget(now)
-        grants = len(self._refused)
-        if grants < self.limit.grants:
-            return False
-        refusals = sum(self._refused.values())
-        return refusals > self.limit.share * len(self._events)
+        return len(self._refused) >= self.limit.grants and self._refusals > self.limit.share * len(
+            self._events
+        )
 
     def _add(self, now: float, grant_id: str | None) -> None:
         self._forget(now)
@@ -178,6 +204,7 @@ class Condemnations:
     def _drop(self) -> None:
         _, grant_id = self._events.popleft()
         if grant_id is not None:
+            self._refusals -= 1
             left = self._refused[grant_id] - 1
             if left:
                 self._refused[grant_id] = left
@@ -185,29 +212,45 @@ class Condemnations:
                 del self._refused[grant_id]
 
 
+SLOTS = 16
+"""Parts that a meter divides its period into: the more, the less it is too strict at the end of one."""
+
+
 @dataclass(slots=True)
 class Meter:
     """
-    The generic cell rate algorithm: *count* events per *period* seconds, with a burst of the same size.
+    At most *count* events in any *period* seconds for each key, all of them at once if need be.
 
-    One number a key; keys whose time has passed are dropped when *capacity* is
-    reached, so strangers cannot grow it without end.
+    Events are counted by sixteenths of the period, and one of them counts until
+    its whole sixteenth is over: never more than *count* pass, and after a burst
+    the wait is at most a sixteenth longer than it had to be. A bucket that
+    refills (GCRA) would let nearly twice as many pass in the first period.
+
+    The *capacity* last keys are remembered. A stranger is never refused for
+    want of room: whoever was silent longest is forgotten.
     """
 
     count: int
     period: float
     capacity: int = 50_000
-    _due: dict[str, float] = field(default_factory=dict)
+    _used: dict[str, list[int]] = field(default_factory=dict)
 
     def take(self, key: str, now: float) -> float:
         """Seconds to wait before *key* may go on: 0 means now, and the event is counted."""
-        step = self.period / self.count
-        due = max(self._due.get(key, now), now)
-        if due - now > self.period - step:
-            return due - now - (self.period - step)
-        if key not in self._due and len(self._due) >= self.capacity:
-            self._due = {other: at for other, at in self._due.items() if at > now}
-            if len(self._due) >= self.capacity:
-                return step
-        self._due[key] = due + step
-        return 0.0
+        width = self.period / SLOTS
+        slot = int(now // width)
+        # A flat list of slot, events, slot, events…; the key moves to the end of the dict.
+        used = self._used.pop(key, [])
+        while used and used[0] < slot - SLOTS:
+            del used[:2]
+        wait = 0.0
+        if sum(used[1::2]) >= self.count:
+            wait = max((used[0] + SLOTS + 1) * width - now, 0.001)
+        elif used and used[-2] == slot:
+            used[-1] += 1
+        else:
+            used += (slot, 1)
+        self._used[key] = used
+        if len(self._used) > self.capacity:
+            del self._used[next(iter(self._used))]
+        return wait

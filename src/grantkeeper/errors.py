@@ -57,11 +57,16 @@ class GrantkeeperError(Exception):
         """What `from_record` needs to raise the same error again, in JSON's own types."""
         return {
             "error": self.code,
+            "kind": next(kind.__name__ for kind in type(self).__mro__ if kind.__name__ in _KINDS),
             "error_description": self.text,
             "hint": self.hint,
             "retry_after": self.retry_after,
-            "details": self.details,
+            "details": dict(self.details),
         }
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The way of Exception, calling the class with its args, fits none whose arguments have names.
+        return from_record, (self.as_record(),)
 
 
 # -- the caller ---------------------------------------------------------------------------------
@@ -376,20 +381,26 @@ def _tree(kind: type[GrantkeeperError]) -> list[type[GrantkeeperError]]:
     return [kind, *(leaf for child in kind.__subclasses__() for leaf in _tree(child))]
 
 
-ERRORS: Mapping[str, type[GrantkeeperError]] = {
-    kind.code: kind for kind in reversed(_tree(GrantkeeperError)) if hasattr(kind, "code")
+_KINDS: Mapping[str, type[GrantkeeperError]] = {
+    kind.__name__: kind for kind in _tree(GrantkeeperError) if hasattr(kind, "code")
 }
-"""Every public error by its code."""
+
+ERRORS: Mapping[str, type[GrantkeeperError]] = {kind.code: kind for kind in reversed(list(_KINDS.values()))}
+"""Every public error by its code; where two share one, the more general."""
 
 
 def from_record(record: Mapping[str, Any]) -> GrantkeeperError:
     """
     The error that `GrantkeeperError.as_record` wrote down.
 
+    A kind of another release that is not known here comes back as the general
+    error of its code.
+
     Raises:
         KeyError: The record names no code that this release knows.
     """
-    kind = ERRORS[record["error"]]
+    general = ERRORS[record["error"]]
+    kind = _KINDS.get(record.get("kind", ""), general)
     error = kind.__new__(kind)
     GrantkeeperError.__init__(
         error,

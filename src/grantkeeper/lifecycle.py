@@ -207,18 +207,21 @@ def how_to_ask(source: Source, grant: Grant | None, missing: frozenset[str]) -> 
         missing: Of the wished scopes, those that are not granted.
 
     Returns:
-        ``none`` when nothing needs asking; ``prompt_consent`` for a plain first
-        consent or new scopes; else the platform's own way to force a new
-        refresh token (`SIGN_IN_AGAIN`).
+        ``none`` when nothing needs asking, or asking would not help;
+        ``prompt_consent`` for a first consent or new scopes; else the
+        platform's own way to force a new refresh token (`SIGN_IN_AGAIN`).
     """
-    if grant is None or grant.state is GrantState.REVOKED:
+    if grant is None:
+        return "prompt_consent"
+    if grant.state is GrantState.REVOKED and grant.revocation_due is None:
+        # The issuer was told, and has forgotten the consent: a plain sign-in asks for it anew.
         return "prompt_consent"
     if grant.state is GrantState.ACTIVE and grant.refreshable:
         # A new scope shows the consent screen by itself, and with it comes a new refresh token.
         return "prompt_consent" if missing else "none"
     if grant.state is GrantState.BLOCKED:
+        # Only an administrator can help, and no consent goes around one.
         return "none"
-    if grant.reason in (Reason.REVOKED, Reason.EXPIRED) and grant.reason is not None:
-        # The issuer has forgotten the consent, so a plain sign-in asks for it anew.
-        return "prompt_consent"
+    # A dead token does not prove that the consent is gone: a hundred newer ones, a changed password
+    # or six months of rest end it too (google-facts 4.2), and then a plain sign-in brings no new one.
     return SIGN_IN_AGAIN[source]

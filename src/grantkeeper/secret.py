@@ -35,7 +35,8 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        # Half of a surrogate pair is text to Python; an error about it would carry the value.
+        return hmac.compare_digest(*(one._value.encode("utf-8", "surrogatepass") for one in (self, other)))
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -46,7 +47,10 @@ class Secret:
         raise TypeError(f"{type(self).__name__} does not tell its length")
 
     def __reduce_ex__(self, protocol: Any) -> Never:
-        raise TypeError(f"{type(self).__name__} does not pickle or copy; seal it")
+        raise TypeError(f"{type(self).__name__} does not pickle; seal it")
+
+    def __getstate__(self) -> Never:
+        raise TypeError(f"{type(self).__name__} does not give its state away; seal it")
 
     def __copy__(self) -> "Secret":
         return self

@@ -1,7 +1,8 @@
 """Where an issuer answers: its discovery document (RFC 8414, OpenID Connect Discovery 4)."""
 
+from ipaddress import IPv6Address, ip_address
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from grantkeeper.errors import IssuerMisbehaved
 from grantkeeper.model import Endpoints
@@ -16,24 +17,44 @@ GOOGLE_ENDPOINTS = Endpoints(
 )
 """Google's own, known for years (google-facts 1.1): no sign-in waits for its discovery."""
 
-LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
-
 
 def is_loopback(host: str | None) -> bool:
     """Whether *host* names this machine for sure: no look-up is made."""
-    return host is not None and (
-        host in LOOPBACK or host.startswith("127.") and host.replace(".", "").isdigit()
-    )
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host or "")
+    except ValueError:
+        return False
+    # A socket that serves both families calls 127.0.0.1 ::ffff:127.0.0.1.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def split_url(url: str) -> SplitResult | None:
+    """
+    The parts of an absolute address; ``None`` for what is none.
+
+    Strict where the standard library is forgiving, so that nobody downstream
+    can read another host out of the same text: visible ASCII without backslash
+    and quotes, no user info, no fragment, a host, a port that is one.
+    """
+    if not all("!" <= char <= "~" and char not in '"\\<>^`{|}' for char in url):
+        return None
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if not parts.hostname or "@" in parts.netloc or "#" in url or port == 0:
+        return None
+    return parts
 
 
 def is_safe_url(url: str) -> bool:
     """Whether secrets may be sent to *url*: HTTPS, or plain HTTP on loopback; no user info, no fragment."""
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018 - reading it is the check
-    except ValueError:
-        return False
-    if parts.username is not None or parts.password is not None or parts.fragment or not parts.hostname:
+    parts = split_url(url)
+    if parts is None:
         return False
     return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
 

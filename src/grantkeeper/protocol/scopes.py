@@ -3,12 +3,14 @@ Scopes: sets of names, compared under one spelling.
 
 ``email`` and ``https://www.googleapis.com/auth/userinfo.email`` are one scope:
 Google accepts the first and answers with the second (google-facts 6). We keep
-the long name, which is what answers have.
+the long name, which is what its answers have, and say the short one to every
+other issuer, which knows no other.
 """
 
 from collections.abc import Iterable, Mapping
 
 from grantkeeper.errors import InvalidRequest
+from grantkeeper.model import Provider
 
 OPENID = "openid"
 EMAIL = "https://www.googleapis.com/auth/userinfo.email"
@@ -16,6 +18,8 @@ PROFILE = "https://www.googleapis.com/auth/userinfo.profile"
 
 SHORT_NAMES: Mapping[str, str] = {"email": EMAIL, "profile": PROFILE}
 """Google's short names, and what its answers call them."""
+
+LONG_NAMES: Mapping[str, str] = {long: short for short, long in SHORT_NAMES.items()}
 
 IDENTITY = frozenset({OPENID, EMAIL, PROFILE})
 """Scopes that say who somebody is and open nothing else."""
@@ -26,9 +30,9 @@ LONGEST_SCOPE = 512
 Scopes = frozenset[str]
 
 
-def normalised(names: Iterable[str], *, short_names: Mapping[str, str] = SHORT_NAMES) -> Scopes:
-    """The set of *names* under one spelling; pass no *short_names* for an issuer that is not Google."""
-    return frozenset(short_names.get(name, name) for name in names)
+def normalised(names: Iterable[str]) -> Scopes:
+    """The set of *names* under one spelling."""
+    return frozenset(SHORT_NAMES.get(name, name) for name in names)
 
 
 def parse(value: str) -> Scopes:
@@ -36,9 +40,10 @@ def parse(value: str) -> Scopes:
     return normalised(value.split())
 
 
-def wire(scopes: Scopes) -> str:
-    """The list to send: sorted, so that equal sets are equal texts."""
-    return " ".join(sorted(scopes))
+def wire(scopes: Scopes, provider: Provider = Provider.GOOGLE) -> str:
+    """The list to send to a *provider*: sorted, so that equal sets are equal texts."""
+    names = scopes if provider is Provider.GOOGLE else {LONG_NAMES.get(name, name) for name in scopes}
+    return " ".join(sorted(names))
 
 
 def is_scope(name: object) -> bool:
@@ -79,6 +84,7 @@ def scope_key(scopes: Scopes, granted: Scopes) -> str:
     The name under which a token for *scopes* is cached.
 
     Empty for all that is granted: such a token is asked for without ``scope``,
-    so that a later, wider consent needs no other key.
+    so that a later, wider consent needs no other key. A token that opens
+    nothing at all has a key of its own: no list of names is a space.
     """
-    return "" if scopes == granted else wire(scopes)
+    return "" if scopes == granted else wire(scopes) or " "

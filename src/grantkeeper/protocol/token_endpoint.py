@@ -23,7 +23,7 @@ from grantkeeper.errors import (
     OutcomeUnknown,
 )
 from grantkeeper.lifecycle import REMEDIES
-from grantkeeper.model import Client, Endpoints, Reason
+from grantkeeper.model import Client, Endpoints, Provider, Reason
 from grantkeeper.protocol.message import (
     HttpRequest,
     HttpResponse,
@@ -95,13 +95,28 @@ def refresh_request(
         "client_secret": secret.reveal(),
     }
     if scopes is not None:
-        form["scope"] = wire(scopes)
+        form["scope"] = wire(scopes, client.provider)
     return HttpRequest("POST", endpoints.token, urlencode(form).encode(), FORM)
 
 
-def revocation_request(endpoint: str, refresh_token: RefreshToken) -> HttpRequest:
-    """The revocation request of RFC 7009 section 2.1; Google wants no client in it."""
-    return HttpRequest("POST", endpoint, urlencode({"token": refresh_token.reveal()}).encode(), FORM)
+def revocation_request(
+    endpoint: str,
+    refresh_token: RefreshToken,
+    client: Client | None = None,
+    secret: ClientSecret | None = None,
+) -> HttpRequest:
+    """
+    The revocation request of RFC 7009 section 2.1.
+
+    Google wants the token alone. Others want to know the client, as the RFC
+    says: it is named where *client* is theirs and a *secret* is at hand.
+    """
+    form = {"token": refresh_token.reveal()}
+    if client is not None and secret is not None and client.provider is not Provider.GOOGLE:
+        form["token_type_hint"] = "refresh_token"
+        form["client_id"] = client.client_id
+        form["client_secret"] = secret.reveal()
+    return HttpRequest("POST", endpoint, urlencode(form).encode(), FORM)
 
 
 # -- answers ------------------------------------------------------------------------------------
@@ -361,9 +376,9 @@ def parse_code(response: HttpResponse, *, sent_at: datetime) -> TokenAnswer:
         )
     if refusal.reason is not None:
         raise CodeRefused(line)
-    if refusal.radius is Radius.CLIENT:
+    if name == "invalid_client":
         raise SecretRefused(line)
-    raise RequestRefused(line)
+    raise ClientMisconfigured(line) if refusal.radius is Radius.CLIENT else RequestRefused(line)
 
 
 def parse_revocation(response: HttpResponse, *, sent_at: datetime) -> None:
