@@ -204,10 +204,10 @@ def parse_metadata(body: Any, *, creating: bool) -> Metadata:
     }
     return Metadata(
         id=_text(body["id"]) if body.get("id") is not None else None,
-        parents=_texts(body.get("parents") or []),
+        parents=_texts(body.get("parents")),
         changes=changes,
-        properties=_properties(body.get("properties") or {}),
-        app_properties=_properties(body.get("appProperties") or {}),
+        properties=_properties(body.get("properties")),
+        app_properties=_properties(body.get("appProperties")),
     )
 
 
@@ -242,6 +242,8 @@ def _text(value: Any) -> str:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
+    if value is None:
+        return ()
     if not isinstance(value, list):
         raise MetadataInvalid("invalid", "Invalid Value")
     return tuple(_text(item) for item in value)
@@ -262,6 +264,8 @@ def _time(value: Any) -> datetime:
 
 
 def _properties(value: Any) -> dict[str, str | None]:
+    if value is None:
+        return {}
     if not isinstance(value, dict):
         raise MetadataInvalid("invalid", "Invalid Value")
     return {_property(key, item): item for key, item in value.items()}
