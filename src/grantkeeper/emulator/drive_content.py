@@ -167,10 +167,9 @@ async def resume(drive: Drive, request: Request, fault: Fault | None) -> tuple[s
         if session.finished is not None:
             return "status", _shown(drive, session)
         if span is None:
-            session.received.clear()
-            session.received += body
             if session.total not in (None, len(body)):
                 raise RangeInvalid(f"{session.total} bytes were announced, {len(body)} have come.")
+            session.received = bytearray(body)
             return "chunk", _finished(drive, session)
         if span.is_query:
             session.agree(span)

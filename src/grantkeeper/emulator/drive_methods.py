@@ -12,6 +12,8 @@ DRIVE_METADATA_READONLY = PREFIX + "drive.metadata.readonly"
 _WRITE = (DRIVE_FULL, DRIVE_APPDATA, DRIVE_FILE)
 _UPDATE = (*_WRITE, DRIVE_METADATA)
 _READ = (*_WRITE, DRIVE_METADATA, DRIVE_METADATA_READONLY, DRIVE_READONLY)
+_SHARE = (DRIVE_FULL, DRIVE_FILE)
+_SHARED = (*_SHARE, DRIVE_METADATA, DRIVE_METADATA_READONLY, DRIVE_READONLY)
 _EXPORT = (DRIVE_FULL, DRIVE_FILE, DRIVE_READONLY)
 
 MAX_UPLOAD = 5_497_558_138_880
@@ -154,7 +156,7 @@ _METHODS = (
         "GET",
         "files/{fileId}/permissions",
         "Who may do what with a file.",
-        _READ,
+        _SHARED,
         (_FILE_ID, _ALL_DRIVES),
         response="PermissionList",
     ),
@@ -163,7 +165,7 @@ _METHODS = (
         "POST",
         "files/{fileId}/permissions",
         "Share a file. It is recorded and listed; the drive of the other user does not show the file.",
-        _WRITE,
+        _SHARE,
         (
             _FILE_ID,
             Parameter("sendNotificationEmail", "Whether a mail is sent.", "boolean"),
