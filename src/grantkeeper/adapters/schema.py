@@ -1,0 +1,124 @@
+"""
+Statements and migrations: what lies in ``sql/`` and in which order it is applied.
+
+A file of statements holds several, each after a line ``-- name: NAME``; words in
+braces are filled in when it is read. A migration is a file whose name begins
+with its number; once released it never changes, and its checksum proves it.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from grantkeeper.adapters.records import LISTS, column_text
+from grantkeeper.errors import SettingsInvalid
+
+_NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
+_MIGRATION = re.compile(r"^([0-9]{4})_([a-z0-9_]+)\.sql$")
+
+
+def _home(database: str) -> Traversable:
+    return files("grantkeeper.adapters") / "sql" / database
+
+
+def named_statements(text: str, parts: Mapping[str, str]) -> dict[str, str]:
+    """
+    The statements of one file by name.
+
+    Comments are dropped: the text of a statement is the key under which the
+    driver finds it prepared.
+
+    Raises:
+        ValueError: A name comes twice.
+        KeyError: A word in braces has no part.
+    """
+    found: dict[str, str] = {}
+    _, *pieces = _NAME.split(text)
+    for name, body in zip(pieces[::2], pieces[1::2], strict=True):
+        if name in found:
+            raise ValueError(f"the statement {name} is there twice")
+        lines = (line.strip() for line in body.splitlines() if not line.lstrip().startswith("--"))
+        found[name] = " ".join(filter(None, lines)).rstrip("; ").format_map(parts)
+    return found
+
+
+def column_parts(mark: str = "?") -> dict[str, str]:
+    """For each list of columns its names, and under ``…_marks`` as many placeholders."""
+    parts = {name: column_text(columns) for name, columns in LISTS.items()}
+    return parts | {f"{name}_marks": column_text([mark] * len(columns)) for name, columns in LISTS.items()}
+
+
+def statements(database: str, parts: Mapping[str, str]) -> dict[str, str]:
+    """Every named statement for *database*."""
+    found: dict[str, str] = {}
+    for file in sorted(_home(database).iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".sql") and file.name != "schema.sql":
+            for name, text in named_statements(file.read_text(encoding="utf-8"), parts).items():
+                if name in found:
+                    raise ValueError(f"the statement {name} is there twice")
+                found[name] = text
+    return found
+
+
+def fresh_schema(database: str) -> str:
+    """The script that makes the newest schema in an empty database."""
+    return (_home(database) / "schema.sql").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One step from a schema to the next; *checksum* is the SHA-256 of its text."""
+
+    number: int
+    name: str
+    text: str = field(repr=False)
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@cache
+def migrations(database: str) -> tuple[Migration, ...]:
+    """The migrations for *database*, the first first; their numbers have no gap."""
+    found = [
+        Migration(int(match[1]), match[2], file.read_text(encoding="utf-8"))
+        for file in (_home(database) / "migrations").iterdir()
+        if (match := _MIGRATION.match(file.name))
+    ]
+    found.sort(key=lambda migration: migration.number)
+    if [migration.number for migration in found] != list(range(1, len(found) + 1)):
+        raise ValueError(f"the migrations for {database} are not numbered 1, 2, 3, …")
+    return tuple(found)
+
+
+def pending(known: Sequence[Migration], applied: Mapping[int, str]) -> tuple[Migration, ...]:
+    """
+    The migrations that are still to be run.
+
+    Args:
+        known: What this release ships.
+        applied: Checksum by number, as the database remembers.
+
+    Raises:
+        SettingsInvalid: The database is of a newer release, or an applied
+            migration was another than the one of this number here.
+    """
+    shipped = {migration.number: migration for migration in known}
+    newer = sorted(set(applied) - set(shipped))
+    if newer:
+        raise SettingsInvalid(
+            [f"the database has migration {newer[-1]}, and this release knows only {len(known)}"],
+            hint="Start the release that made the database, or a newer one.",
+        )
+    changed = [number for number in sorted(applied) if applied[number] != shipped[number].checksum]
+    if changed:
+        raise SettingsInvalid(
+            [f"migration {changed[0]} of the database is not the one this release of grantkeeper ships"],
+            hint="Install an unaltered release; if the database was made by a changed one, restore a backup.",
+        )
+    return tuple(migration for migration in known if migration.number not in applied)

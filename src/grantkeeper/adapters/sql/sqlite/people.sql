@@ -1,0 +1,38 @@
+-- Callers, things good once, signing keys, the audit.
+
+-- name: add_caller
+INSERT INTO callers ({caller}) VALUES ({caller_marks}) ON CONFLICT DO NOTHING;
+
+-- name: caller_of_key
+SELECT {caller} FROM callers WHERE key_hash = ?1;
+
+-- name: callers
+SELECT {caller} FROM callers ORDER BY name, created_at, id;
+
+-- An id before a name, a living caller before a revoked one, the newest first.
+-- name: caller_named
+SELECT {caller} FROM callers WHERE id = ?1 OR name = ?1
+ORDER BY id = ?1 DESC, revoked_at IS NULL DESC, created_at DESC, id DESC LIMIT 1;
+
+-- name: revoke_caller
+UPDATE callers SET revoked_at = ?2 WHERE id = ?1;
+
+-- name: put_once
+INSERT INTO once (kind, key, value, ends_at) VALUES (?1, ?2, ?3, ?5)
+ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value, ends_at = excluded.ends_at
+WHERE ends_at <= ?4;
+
+-- name: take_once
+DELETE FROM once WHERE kind = ?1 AND key = ?2 RETURNING value, ends_at > ?3;
+
+-- name: signing_keys
+SELECT {signing_key} FROM signing_keys ORDER BY created_at, kid;
+
+-- name: add_signing_key
+INSERT INTO signing_keys ({signing_key}) VALUES ({signing_key_marks}) ON CONFLICT DO NOTHING;
+
+-- name: append_event
+INSERT INTO audit ({event}) VALUES ({event_marks});
+
+-- name: events
+SELECT seq, {event} FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2;

@@ -1,0 +1,23 @@
+-- Which codes were sent. {redemption} is what a record holds; claimed_until is the database's own.
+
+-- name: redemption
+SELECT {redemption}, claimed_until <= unixepoch('subsec') FROM redemptions WHERE code_hash = ?1;
+
+-- name: redemption_of_key
+SELECT {redemption}, claimed_until <= unixepoch('subsec') FROM redemptions WHERE key_hash = ?1;
+
+-- name: claim
+INSERT INTO redemptions ({redemption}, claimed_until)
+VALUES ({redemption_marks}, unixepoch('subsec') + ?) ON CONFLICT DO NOTHING;
+
+-- name: reclaim
+UPDATE redemptions SET owner = ?3, claimed_until = unixepoch('subsec') + ?4
+WHERE code_hash = ?1 AND owner = ?2 AND state = 'answered';
+
+-- name: unclaim
+DELETE FROM redemptions WHERE code_hash = ?1 AND owner = ?2 AND state = 'claimed';
+
+-- name: settle
+UPDATE redemptions SET
+    state = ?3, keep_until = ?4, fingerprint = ?5, data_key = ?6, outcome = ?7, settled_at = ?8, grant_id = ?9
+WHERE code_hash = ?1 AND owner = ?2 AND state IN ('claimed', 'answered');

@@ -1,0 +1,149 @@
+-- The whole schema as a new file gets it; a test compares it with what the migrations make.
+-- All that grantkeeper keeps. Times are whole microseconds since 1970 that the caller's clock gave;
+-- columns named *_until and changes.at are seconds by the database's own clock. Sets are sorted texts
+-- with single spaces.
+
+CREATE TABLE grants (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL UNIQUE,
+    client_id TEXT NOT NULL,
+    issuer TEXT NOT NULL,
+    sub TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT,
+    identity_source TEXT NOT NULL,
+    project TEXT,
+    user TEXT,
+    requested TEXT NOT NULL,
+    granted TEXT NOT NULL,
+    data_key BLOB,
+    refresh_box BLOB,
+    refresh_generation INTEGER,
+    waiting_box BLOB,
+    waiting_generation INTEGER,
+    waiting_granted TEXT,
+    waiting_ends_at INTEGER,
+    generation INTEGER NOT NULL,
+    lookups TEXT NOT NULL,
+    ends_at INTEGER,
+    refreshed_at INTEGER,
+    used_at INTEGER,
+    probe_at INTEGER,
+    uncertain_since INTEGER,
+    revocation_due INTEGER,
+    revocation_attempts INTEGER NOT NULL,
+    profile_box BLOB,
+    profile_generation INTEGER,
+    email_index BLOB,
+    version INTEGER NOT NULL
+) STRICT;
+
+-- The sub first, so that the one index finds a client's grant and all grants of a person.
+CREATE UNIQUE INDEX grants_subject ON grants (sub, issuer, client_id);
+CREATE INDEX grants_user ON grants (user, id) WHERE user IS NOT NULL;
+CREATE INDEX grants_email ON grants (email_index, id) WHERE email_index IS NOT NULL;
+CREATE INDEX grants_client_state ON grants (client_id, state, id);
+CREATE INDEX grants_state ON grants (state, id);
+CREATE INDEX grants_revocation_due ON grants (revocation_due) WHERE revocation_due IS NOT NULL;
+
+-- No column is named like one of grants: the two are read in one row.
+CREATE TABLE tokens (
+    grant_id TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
+    scope_key TEXT NOT NULL,
+    token_box BLOB NOT NULL,
+    token_generation INTEGER NOT NULL,
+    scopes TEXT NOT NULL,
+    obtained_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (grant_id, scope_key)
+) STRICT;
+
+CREATE INDEX tokens_end ON tokens (expires_at);
+
+CREATE TABLE redemptions (
+    code_hash BLOB NOT NULL PRIMARY KEY,
+    client_id TEXT NOT NULL,
+    owner TEXT NOT NULL,
+    state TEXT NOT NULL,
+    created_at INTEGER NOT NULL,
+    keep_until INTEGER NOT NULL,
+    key_hash BLOB,
+    fingerprint BLOB NOT NULL,
+    claimed_until REAL NOT NULL,
+    data_key BLOB,
+    outcome BLOB,
+    settled_at INTEGER,
+    grant_id TEXT
+) STRICT;
+
+CREATE UNIQUE INDEX redemptions_key ON redemptions (key_hash) WHERE key_hash IS NOT NULL;
+CREATE INDEX redemptions_end ON redemptions (keep_until);
+
+CREATE TABLE leases (
+    name TEXT NOT NULL PRIMARY KEY,
+    owner TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    held_until REAL NOT NULL
+) STRICT;
+
+CREATE INDEX leases_end ON leases (held_until);
+
+-- The sweep never drops the newest row, so that numbers only grow.
+CREATE TABLE changes (
+    seq INTEGER PRIMARY KEY,
+    kind TEXT NOT NULL,
+    id TEXT NOT NULL,
+    at REAL NOT NULL
+) STRICT;
+
+CREATE TABLE callers (
+    id TEXT NOT NULL PRIMARY KEY,
+    name TEXT NOT NULL,
+    key_hash BLOB NOT NULL UNIQUE,
+    created_at INTEGER NOT NULL,
+    clients TEXT NOT NULL,
+    scopes TEXT NOT NULL,
+    permissions TEXT NOT NULL,
+    expires_at INTEGER,
+    revoked_at INTEGER
+) STRICT;
+
+CREATE UNIQUE INDEX callers_name ON callers (name) WHERE revoked_at IS NULL;
+
+CREATE TABLE once (
+    kind TEXT NOT NULL,
+    key BLOB NOT NULL,
+    value BLOB NOT NULL,
+    ends_at INTEGER NOT NULL,
+    PRIMARY KEY (kind, key)
+) STRICT;
+
+CREATE INDEX once_end ON once (ends_at);
+
+CREATE TABLE signing_keys (
+    kid TEXT NOT NULL PRIMARY KEY,
+    public_jwk TEXT NOT NULL,
+    data_key BLOB NOT NULL,
+    private_box BLOB NOT NULL,
+    private_generation INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    signs_from INTEGER NOT NULL,
+    retires_at INTEGER NOT NULL
+) STRICT;
+
+CREATE TABLE audit (
+    seq INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    grant_id TEXT,
+    caller TEXT,
+    client_id TEXT,
+    detail TEXT NOT NULL
+) STRICT;
+
+-- One row that is written to prove that writing works.
+CREATE TABLE pulse (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    at REAL NOT NULL
+) STRICT;

@@ -1,0 +1,322 @@
+"""
+The store on one machine: a SQLite file that several processes share.
+
+Point reads run where they are called, from a connection of their own: a few
+microseconds, where any thread would take longer to wake. Writes go to the
+process's one writer.
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from heapq import merge
+from itertools import islice, product
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from grantkeeper.adapters import sqlite_steps as steps_of
+from grantkeeper.adapters.records import (
+    GRANT,
+    Row,
+    caller_of,
+    event_of,
+    grant_of,
+    instant,
+    redemption_of,
+    signing_key_of,
+    token_of,
+)
+from grantkeeper.adapters.sqlite_file import BUSY_SECONDS, connect, database_path, prepare
+from grantkeeper.adapters.sqlite_steps import SQL
+from grantkeeper.adapters.sqlite_writer import SqliteWriter
+from grantkeeper.errors import StoreUnavailable
+from grantkeeper.model import (
+    AuditEvent,
+    Caller,
+    Change,
+    Grant,
+    GrantState,
+    Held,
+    Lease,
+    Redemption,
+    SigningKey,
+    StoredToken,
+    Subject,
+)
+from grantkeeper.ports import GrantQuery, Step
+
+POLL_SECONDS = 0.05
+"""How often the change feed looks whether anybody committed (design section 9)."""
+
+FEED_LIMIT = 1000
+"""Changes in one answer at most; the next call goes on."""
+
+_GRANT_WIDTH = len(GRANT)
+_READ_BUSY_SECONDS = 1.0  # reads hold up the event loop; only a recovery after a crash makes them wait
+
+
+def open_sqlite(url: str | os.PathLike[str], *, busy_seconds: float = BUSY_SECONDS) -> "SqliteStore":
+    """
+    Open the database that *url* names, made and migrated as needed; this blocks for some milliseconds.
+
+    The store belongs to the process that opens it and to one event loop; close it with
+    `SqliteStore.close`.
+
+    Args:
+        url: ``sqlite:///relative.db``, ``sqlite:////absolute.db`` or a path object.
+        busy_seconds: How long a write waits for the other processes of this machine.
+
+    Raises:
+        SettingsInvalid: The file cannot be grantkeeper's, or its schema is of another release.
+        StoreUnavailable: The database cannot be used now.
+    """
+    path = database_path(url).absolute()
+    prepare(path, busy_seconds=busy_seconds)
+    return SqliteStore(path, busy_seconds=busy_seconds)
+
+
+class SqliteStore:
+    """The `grantkeeper.ports.Store` of one machine. Open it with `open_sqlite`."""
+
+    def __init__(self, path: Path, *, busy_seconds: float) -> None:
+        self._path = path
+        self._busy_seconds = min(busy_seconds, _READ_BUSY_SECONDS)
+        self._process = os.getpid()
+        self._closed = False
+        self._reader: apsw.Connection | None = None
+        self._place = _place(path)
+        self._writer = SqliteWriter(path, busy_seconds=busy_seconds)
+        self._do = self._writer.do
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def _rows(self, name: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Row]:
+        try:
+            return self._connection().execute(SQL[name], values).fetchall()
+        except apsw.Error as error:
+            raise self._unreadable(error) from error
+
+    def _connection(self) -> apsw.Connection:
+        if self._process != os.getpid():
+            raise RuntimeError("this store was opened before the process forked; open one here")
+        if self._reader is None:
+            if self._closed:
+                raise StoreUnavailable("the store is closed")
+            self._reader = connect(self._path, busy_seconds=self._busy_seconds, read_only=True)
+        return self._reader
+
+    def _unreadable(self, error: apsw.Error) -> StoreUnavailable:
+        """Begin with a new connection next time, and say why."""
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close(True)
+        return StoreUnavailable(f"the database cannot be read ({type(error).__name__})", retry_after=1)
+
+    # -- grants -----------------------------------------------------------------------------
+
+    async def get(self, grant_id: str) -> Grant | None:
+        rows = self._rows("grant", (grant_id,))
+        return grant_of(rows[0]) if rows else None
+
+    async def read(self, grant_id: str) -> tuple[Grant, tuple[StoredToken, ...]] | None:
+        rows = self._rows("grant_with_tokens", (grant_id,))
+        if not rows:
+            return None
+        # A grant without tokens comes as one row with nothing on the right.
+        tokens = tuple(token_of(row[_GRANT_WIDTH:]) for row in rows if row[_GRANT_WIDTH] is not None)
+        return grant_of(rows[0]), tokens
+
+    async def find(self, client_id: str, subject: Subject) -> Grant | None:
+        rows = self._rows("grant_of_subject", (subject.sub, subject.issuer, client_id))
+        return grant_of(rows[0]) if rows else None
+
+    async def search(self, query: GrantQuery) -> list[Grant]:
+        values = {
+            "after": query.after,
+            "limit": query.limit,
+            "client_ids": None if query.client_ids is None else json.dumps(sorted(query.client_ids)),
+            "issuer": query.issuer,
+            "sub": query.sub,
+            "user": query.user,
+            "project": query.project,
+            "state": None if query.state is None else query.state.value,
+            "email_index": query.email_index,
+        }
+        if query.user is not None:
+            name = "search_user"
+        elif query.sub is not None:
+            name = "search_sub"
+        elif query.email_index is not None:
+            name = "search_email"
+        elif query.client_ids is not None:
+            return self._search_clients(query.client_ids, query.state, values, query.limit)
+        else:
+            name = "search_all" if query.state is None else "search_state"
+        return [grant_of(row) for row in self._rows(name, values)]
+
+    def _search_clients(
+        self, client_ids: frozenset[str], state: GrantState | None, values: dict[str, Any], limit: int
+    ) -> list[Grant]:
+        # One walk along the index for each client and state, merged: none of them reads more than a page.
+        states = GrantState if state is None else [state]
+        pages = [
+            [
+                grant_of(row)
+                for row in self._rows(
+                    "search_client_state", values | {"one_client": client_id, "state": one_state.value}
+                )
+            ]
+            for client_id, one_state in product(sorted(client_ids), states)
+        ]
+        return list(islice(merge(*pages, key=attrgetter("id")), limit))
+
+    async def due_revocations(self, now: datetime, *, limit: int = 100) -> list[Grant]:
+        return [grant_of(row) for row in self._rows("due_revocations", (instant(now), limit))]
+
+    async def commit(self, *steps: Step) -> None:
+        await self._do(lambda db: steps_of.commit(db, steps))
+
+    async def touch(self, used: Mapping[str, datetime]) -> None:
+        stamps = dict(used)
+        if stamps:
+            await self._do(lambda db: steps_of.touch(db, stamps), synced=False)
+
+    # -- redemptions ------------------------------------------------------------------------
+
+    async def claim(self, redemption: Redemption, *, seconds: float) -> Redemption | None:
+        return await self._do(lambda db: steps_of.claim(db, redemption, seconds))
+
+    async def redemption(self, code_hash: bytes) -> Redemption | None:
+        rows = self._rows("redemption", (code_hash,))
+        return redemption_of(rows[0]) if rows else None
+
+    async def reclaim(self, code_hash: bytes, *, owner: str, new_owner: str, seconds: float) -> bool:
+        return await self._do(lambda db: steps_of.reclaim(db, code_hash, owner, new_owner, seconds))
+
+    async def unclaim(self, code_hash: bytes, *, owner: str) -> None:
+        await self._do(lambda db: steps_of.unclaim(db, code_hash, owner))
+
+    # -- leases: a machine that dies takes their owners along, so they need not outlast it ---
+
+    async def take(self, name: str, owner: str, *, seconds: float) -> Lease | Held:
+        return await self._do(lambda db: steps_of.take(db, name, owner, seconds), synced=False)
+
+    async def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
+        return await self._do(lambda db: steps_of.renew(db, lease, seconds), synced=False)
+
+    async def check(self, lease: Lease) -> float:
+        rows = self._rows("lease_left", (lease.name, lease.owner, lease.version))
+        return max(0.0, rows[0][0]) if rows else 0.0
+
+    # -- the change feed --------------------------------------------------------------------
+
+    async def last_change(self) -> int:
+        return self._feed_ends()[1]
+
+    async def changes(self, after: int, *, seconds: float) -> list[Change]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while True:
+            reader, seen = self._commits()
+            if found := self._changes_after(after):
+                return found
+            while self._commits() == (reader, seen):
+                left = until - loop.time()
+                if left <= 0:
+                    return []
+                await asyncio.sleep(min(POLL_SECONDS, left))
+
+    def _commits(self) -> tuple[apsw.Connection, int]:
+        """A number that differs when another connection has committed, good for this reader alone."""
+        try:
+            reader = self._connection()
+            return reader, reader.pragma("data_version")
+        except apsw.Error as error:
+            raise self._unreadable(error) from error
+
+    def _changes_after(self, after: int) -> list[Change]:
+        found = [Change(*row) for row in self._rows("changes_after", (after, FEED_LIMIT))]
+        if found and found[0].seq == after + 1:
+            return found
+        oldest, newest = self._feed_ends()
+        # Swept away, or a database restored from before: the reader cannot know what it missed.
+        if newest < after or (found and oldest > after + 1):
+            return [Change(newest, "all", "")]
+        return found
+
+    def _feed_ends(self) -> tuple[int, int]:
+        ((oldest, newest),) = self._rows("feed_ends")
+        return oldest, newest
+
+    # -- callers ----------------------------------------------------------------------------
+
+    async def add_caller(self, caller: Caller) -> None:
+        await self._do(lambda db: steps_of.add_caller(db, caller))
+
+    async def caller(self, key_hash: bytes) -> Caller | None:
+        rows = self._rows("caller_of_key", (key_hash,))
+        return caller_of(rows[0]) if rows else None
+
+    async def callers(self) -> list[Caller]:
+        return [caller_of(row) for row in self._rows("callers")]
+
+    async def revoke_caller(self, name_or_id: str, at: datetime) -> Caller | None:
+        return await self._do(lambda db: steps_of.revoke_caller(db, name_or_id, at))
+
+    # -- things good once, signing keys, audit ----------------------------------------------
+
+    async def put_once(self, kind: str, key: bytes, value: bytes, *, now: datetime, until: datetime) -> bool:
+        return await self._do(lambda db: steps_of.put_once(db, kind, key, value, now, until))
+
+    async def take_once(self, kind: str, key: bytes, *, now: datetime) -> bytes | None:
+        return await self._do(lambda db: steps_of.take_once(db, kind, key, now))
+
+    async def signing_keys(self) -> list[SigningKey]:
+        return [signing_key_of(row) for row in self._rows("signing_keys")]
+
+    async def add_signing_key(self, key: SigningKey) -> None:
+        await self._do(lambda db: steps_of.add_signing_key(db, key))
+
+    async def append(self, events: Sequence[AuditEvent]) -> None:
+        written = list(events)
+        if written:
+            await self._do(lambda db: steps_of.append(db, written))
+
+    async def events(self, *, after: int = 0, limit: int = 100) -> list[tuple[int, AuditEvent]]:
+        return [(row[0], event_of(row[1:])) for row in self._rows("events", (after, limit))]
+
+    # -- upkeep -----------------------------------------------------------------------------
+
+    async def ready(self) -> None:
+        if _place(self._path) != self._place:
+            raise StoreUnavailable(
+                "the database file was moved or replaced", hint="Restart grantkeeper to open the new file."
+            )
+        self._feed_ends()
+        await self._do(steps_of.pulse)
+
+    async def sweep(self, now: datetime, *, limit: int = 1000) -> int:
+        return await self._do(lambda db: steps_of.sweep(db, now, limit))
+
+    async def close(self) -> None:
+        if self._process != os.getpid():
+            return
+        self._closed = True
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+        # The writer is last: who closes a file last folds its journal into it, which a reader may not.
+        await self._writer.close()
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    try:
+        place = path.stat()
+    except OSError:
+        return None
+    return place.st_dev, place.st_ino

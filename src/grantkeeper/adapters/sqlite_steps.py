@@ -1,0 +1,273 @@
+"""
+What is done inside a SQLite transaction: the steps of a commit and the other writes.
+
+Everything here takes the writer's connection, runs a few statements and
+returns; the transaction around it belongs to `grantkeeper.adapters.sqlite_writer`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import assert_never
+
+import apsw
+
+from grantkeeper.adapters.records import (
+    Row,
+    caller_of,
+    caller_row,
+    event_row,
+    grant_content,
+    grant_indexed,
+    grant_row,
+    instant,
+    redemption_of,
+    redemption_row,
+    signing_key_row,
+    token_row,
+)
+from grantkeeper.adapters.schema import column_parts, statements
+from grantkeeper.adapters.sqlite_file import rows
+from grantkeeper.errors import StoreConflict
+from grantkeeper.model import AuditEvent, Caller, Grant, Held, Lease, Redemption, SigningKey, StoredToken
+from grantkeeper.ports import (
+    Delete,
+    DropTokens,
+    Insert,
+    Note,
+    PutToken,
+    Release,
+    Replace,
+    Settle,
+    Step,
+)
+
+_REST = " AND ".join(
+    [
+        "(:client_ids IS NULL OR +client_id IN (SELECT value FROM json_each(:client_ids)))",
+        *(
+            f"(:{column} IS NULL OR +{column} = :{column})"
+            for column in ("issuer", "sub", "user", "project", "state", "email_index")
+        ),
+    ]
+)
+
+SQL = statements("sqlite", column_parts() | {"rest": _REST})
+
+FEED_SECONDS = 600
+FEED_ROWS = 100_000
+"""The change feed keeps this much; a reader that was away longer looks at everything again."""
+
+LEASE_SECONDS = 86_400
+"""A lease that ended this long ago is forgotten, and its version begins anew."""
+
+
+# -- the steps of a commit ----------------------------------------------------------------------
+
+
+def commit(db: apsw.Connection, steps: Sequence[Step]) -> None:
+    """
+    Do *steps* in their order.
+
+    Raises:
+        StoreConflict: A step's condition does not hold; the caller undoes the others.
+    """
+    for step in steps:
+        match step:
+            case Replace(grant):
+                _replace(db, grant)
+            case Insert(grant):
+                _insert(db, grant)
+            case Delete(grant_id, version):
+                _must(db, "delete_grant", (grant_id, version), f"grant {grant_id} was saved in between")
+                _change(db, "grant", grant_id)
+            case PutToken(token):
+                _put_token(db, token)
+            case DropTokens(grant_id):
+                db.execute(SQL["drop_tokens"], (grant_id,))
+            case Settle(redemption):
+                _settle(db, redemption)
+            case Release(lease):
+                release(db, lease)
+            case Note(event):
+                append(db, [event])
+            case _:
+                assert_never(step)
+
+
+def _must(db: apsw.Connection, name: str, values: Row, text: str) -> None:
+    db.execute(SQL[name], values)
+    if not db.changes():
+        raise StoreConflict(text)
+
+
+def _change(db: apsw.Connection, kind: str, what: str) -> None:
+    db.execute(SQL["add_change"], (kind, what))
+
+
+def _insert(db: apsw.Connection, grant: Grant) -> None:
+    _must(
+        db, "insert_grant", grant_row(grant, version=1), f"the client and subject of {grant.id} have a grant"
+    )
+    _change(db, "grant", grant.id)
+
+
+def _replace(db: apsw.Connection, grant: Grant) -> None:
+    content, indexed = grant_content(grant), grant_indexed(grant)
+    used = None if grant.used_at is None else instant(grant.used_at)
+    common = (*content, used, used)
+    db.execute(SQL["replace_grant_content"], (*common, grant.id, grant.version, *indexed))
+    if not db.changes():
+        _must(
+            db,
+            "replace_grant",
+            (*common, *indexed, grant.id, grant.version),
+            f"grant {grant.id} was saved in between",
+        )
+    _change(db, "grant", grant.id)
+
+
+def _put_token(db: apsw.Connection, token: StoredToken) -> None:
+    try:
+        db.execute(SQL["put_token"], token_row(token))
+    except apsw.ConstraintError as error:
+        if getattr(error, "extendedresult", 0) != apsw.SQLITE_CONSTRAINT_FOREIGNKEY:
+            raise
+        raise StoreConflict(f"there is no grant {token.grant_id}") from error
+
+
+def _settle(db: apsw.Connection, redemption: Redemption) -> None:
+    _must(
+        db,
+        "settle",
+        (
+            redemption.code_hash,
+            redemption.owner,
+            redemption.state.value,
+            instant(redemption.keep_until),
+            redemption.fingerprint,
+            redemption.data_key,
+            redemption.outcome,
+            None if redemption.settled_at is None else instant(redemption.settled_at),
+            redemption.grant_id,
+        ),
+        "the redemption is no longer its owner's",
+    )
+
+
+def touch(db: apsw.Connection, used: Mapping[str, datetime]) -> None:
+    """Write hand-out stamps; a later one stays."""
+    db.executemany(SQL["touch_grant"], [(instant(at), grant_id) for grant_id, at in used.items()])
+
+
+# -- redemptions --------------------------------------------------------------------------------
+
+
+def claim(db: apsw.Connection, redemption: Redemption, seconds: float) -> Redemption | None:
+    """Claim a code; else what stands in the way, that of the same code first."""
+    db.execute(SQL["claim"], (*redemption_row(redemption), seconds))
+    if db.changes():
+        return None
+    for name, value in (("redemption", redemption.code_hash), ("redemption_of_key", redemption.key_hash)):
+        if row := rows(db, SQL[name], (value,)):
+            return redemption_of(row[0])
+    raise AssertionError("a claim failed and nothing stands in its way")
+
+
+def reclaim(db: apsw.Connection, code_hash: bytes, owner: str, new_owner: str, seconds: float) -> bool:
+    """Hand an answered redemption to another owner."""
+    db.execute(SQL["reclaim"], (code_hash, owner, new_owner, seconds))
+    return db.changes() == 1
+
+
+def unclaim(db: apsw.Connection, code_hash: bytes, owner: str) -> None:
+    """Drop a claim."""
+    db.execute(SQL["unclaim"], (code_hash, owner))
+
+
+# -- leases -------------------------------------------------------------------------------------
+
+
+def take(db: apsw.Connection, name: str, owner: str, seconds: float) -> Lease | Held:
+    """The lease, or for how long somebody has it."""
+    if found := rows(db, SQL["take_lease"], (name, owner, seconds)):
+        ((version, left),) = found
+        return Lease(name, owner, version, left)
+    ((left,),) = rows(db, SQL["lease_held"], (name,))
+    return Held(name, max(0.0, left))
+
+
+def renew(db: apsw.Connection, lease: Lease, seconds: float) -> Lease | None:
+    """The lease with a new end, unless it was lost or has lapsed."""
+    found = rows(db, SQL["renew_lease"], (lease.name, lease.owner, lease.version, seconds))
+    return Lease(lease.name, lease.owner, lease.version, found[0][0]) if found else None
+
+
+def release(db: apsw.Connection, lease: Lease) -> None:
+    """Give it back, if it is still its owner's."""
+    db.execute(SQL["release_lease"], (lease.name, lease.owner, lease.version))
+
+
+# -- callers, things good once, signing keys, audit ---------------------------------------------
+
+
+def add_caller(db: apsw.Connection, caller: Caller) -> None:
+    """Save a new caller."""
+    _must(db, "add_caller", caller_row(caller), f"there is a caller {caller.name} already")
+    _change(db, "caller", caller.id)
+
+
+def revoke_caller(db: apsw.Connection, name_or_id: str, at: datetime) -> Caller | None:
+    """End a caller's access, once: a later call leaves the first time as it is."""
+    found = rows(db, SQL["caller_named"], (name_or_id,))
+    if not found:
+        return None
+    caller = caller_of(found[0])
+    if caller.revoked_at is None:
+        db.execute(SQL["revoke_caller"], (caller.id, instant(at)))
+        _change(db, "caller", caller.id)
+        caller = replace(caller, revoked_at=at)
+    return caller
+
+
+def put_once(
+    db: apsw.Connection, kind: str, key: bytes, value: bytes, now: datetime, until: datetime
+) -> bool:
+    """Keep a value, unless the key has one that is not past its end."""
+    db.execute(SQL["put_once"], (kind, key, value, instant(now), instant(until)))
+    return db.changes() == 1
+
+
+def take_once(db: apsw.Connection, kind: str, key: bytes, now: datetime) -> bytes | None:
+    """The value, gone from here."""
+    found = rows(db, SQL["take_once"], (kind, key, instant(now)))
+    return found[0][0] if found and found[0][1] else None
+
+
+def add_signing_key(db: apsw.Connection, key: SigningKey) -> None:
+    """Save a new key."""
+    _must(db, "add_signing_key", signing_key_row(key), f"there is a signing key {key.kid} already")
+    _change(db, "signing_key", key.kid)
+
+
+def append(db: apsw.Connection, events: Iterable[AuditEvent]) -> None:
+    """Add events at the end."""
+    db.executemany(SQL["append_event"], [event_row(event) for event in events])
+
+
+# -- upkeep -------------------------------------------------------------------------------------
+
+
+def pulse(db: apsw.Connection) -> None:
+    """Write something."""
+    db.execute(SQL["pulse"])
+
+
+def sweep(db: apsw.Connection, now: datetime, limit: int) -> int:
+    """Drop what is past its end."""
+    before = db.total_changes()
+    for name in ("sweep_redemptions", "sweep_tokens", "sweep_once"):
+        db.execute(SQL[name], (instant(now), limit))
+    db.execute(SQL["sweep_leases"], (LEASE_SECONDS, limit))
+    db.execute(SQL["sweep_changes"], (FEED_SECONDS, FEED_ROWS, limit))
+    return db.total_changes() - before
