@@ -18,8 +18,8 @@ class Heard:
     port: int = 0
     connections: int = 0
     requests: list[bytes] = field(default_factory=list)
-    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a client ended a connection."""
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when a connection has ended."""
 
     def url(self, path: str = "/token", scheme: str = "http") -> str:
         return f"{scheme}://127.0.0.1:{self.port}{path}"
@@ -62,15 +62,15 @@ async def hostile(
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         heard.connections += 1
         try:
-            if on_connect is not None:
-                await on_connect(writer)
-            while not writer.is_closing():
-                request = await _request(reader)
-                heard.requests.append(request)
-                await answers[min(len(heard.requests), len(answers)) - 1](writer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            heard.hung_up.set()
+            with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+                if on_connect is not None:
+                    await on_connect(writer)
+                while not writer.is_closing():
+                    request = await _request(reader)
+                    heard.requests.append(request)
+                    await answers[min(len(heard.requests), len(answers)) - 1](writer)
         finally:
+            heard.over.set()
             writer.close()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
