@@ -7,7 +7,7 @@ hints hold ids and names, never a secret or a personal datum: they are logged
 and shown.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from typing import Any, ClassVar
 
@@ -222,7 +222,7 @@ class ConsentRequired(GrantkeeperError):
         text: str,
         *,
         reason: str,
-        missing_scopes: Sequence[str] = (),
+        missing_scopes: Iterable[str] = (),
         grant: str | None = None,
         hint: str | None = None,
     ) -> None:

@@ -1,0 +1,105 @@
+"""
+What was done for whom, gathered in memory and written in batches.
+
+A hand-out of a token costs an append here and nothing else. Equal hand-outs of
+one tenth of a second become one event with a count. A crash may lose that last
+tenth; events of redemption, refresh and revocation are written in the same
+commit as what they tell of and are never lost with it.
+"""
+
+import asyncio
+from collections import Counter, deque
+from contextlib import suppress
+from datetime import datetime
+
+from grantkeeper.errors import StoreUnavailable
+from grantkeeper.model import AuditEvent
+from grantkeeper.ports import AuditStore, Clock, GrantStore
+
+FLUSH_SECONDS = 0.1
+CAPACITY = 100_000
+BATCH = 2_000
+
+
+class Audit:
+    """The buffer in front of an `AuditStore`; appending is safe from any thread."""
+
+    def __init__(self, store: AuditStore, grants: GrantStore, clock: Clock, capacity: int = CAPACITY) -> None:
+        self._store = store
+        self._grants = grants
+        self._clock = clock
+        self._capacity = capacity
+        self._handed_out: deque[tuple[str, str | None]] = deque()
+        self._pending: Counter[tuple[str, str | None]] = Counter()
+        self._events: deque[AuditEvent] = deque()
+        self._used: dict[str, datetime] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether a token must be refused because its hand-out could not be recorded."""
+        return len(self._handed_out) + len(self._pending) + len(self._events) >= self._capacity
+
+    def handed_out(self, grant_id: str, caller: str | None) -> None:
+        """
+        A token was handed out.
+
+        Raises:
+            StoreUnavailable: The buffer is full; do not hand it out.
+        """
+        if len(self._handed_out) + len(self._pending) >= self._capacity:
+            raise StoreUnavailable(
+                "the audit buffer is full because the database takes nothing", retry_after=1.0
+            )
+        self._handed_out.append((grant_id, caller))
+
+    def note(self, event: AuditEvent) -> None:
+        """Something else happened that is not part of a commit; the oldest goes when there is no room."""
+        if not self.full:
+            self._events.append(event)
+
+    def start(self) -> None:
+        """Begin to write in the background."""
+        self._task = asyncio.create_task(self._run(), name="audit")
+
+    async def stop(self) -> None:
+        """Write what is left, if the store takes it, and end."""
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+        with suppress(StoreUnavailable):
+            await self.flush()
+
+    async def flush(self) -> None:
+        """
+        Write what has been gathered so far.
+
+        Raises:
+            StoreUnavailable: It stays gathered.
+        """
+        now = self._clock.now()
+        while self._handed_out:
+            key = self._handed_out.popleft()
+            self._pending[key] += 1
+            self._used[key[0]] = now
+        events = [*self._events] + [
+            AuditEvent(now, "token.handed_out", grant_id, caller, detail={"count": str(count)})
+            for (grant_id, caller), count in self._pending.items()
+        ]
+        for start in range(0, len(events), BATCH):
+            await self._store.append(events[start : start + BATCH])
+        # From here on they are written; what came meanwhile is at the ends of both queues.
+        for _ in range(len(events) - len(self._pending)):
+            self._events.popleft()
+        self._pending.clear()
+        if self._used:
+            used, self._used = self._used, {}
+            await self._grants.touch(used)
+
+    async def _run(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            if self._handed_out or self._events or self._pending:
+                with suppress(StoreUnavailable):
+                    await self.flush()

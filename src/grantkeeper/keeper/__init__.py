@@ -1,0 +1,1 @@
+"""The grant's life: redeem, verify, keep, refresh, hand out, revoke."""

@@ -1,0 +1,169 @@
+"""
+What came of a redemption, sealed, so that who asks again gets the same answer.
+
+Three things are kept: a success to tell again, a failure to tell again, and an
+issuer's answer that still waits for proof of whose it is.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from grantkeeper.errors import GrantkeeperError, IssuerMisbehaved, SealBroken, from_record
+from grantkeeper.model import Grant, RedeemedGrant, Redemption, RedemptionState
+from grantkeeper.ports import SealContext, Sealer
+from grantkeeper.protocol.scopes import Scopes
+from grantkeeper.protocol.token_endpoint import BrokenAnswer, TokenAnswer
+from grantkeeper.secret import AccessToken, IdToken, RefreshToken
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """
+    The issuer's answer to a code, or what is good of it.
+
+    Attributes:
+        broken: What is wrong with the rest, to be told once the good part is stored.
+    """
+
+    scopes: Scopes | None
+    id_token: IdToken | None
+    refresh_token: RefreshToken | None
+    refresh_expires_in: int | None
+    access_token: AccessToken | None = None
+    expires_at: datetime | None = None
+    broken: IssuerMisbehaved | None = None
+
+    @staticmethod
+    def whole(answer: TokenAnswer) -> "Answer":
+        """All of a good answer."""
+        return Answer(
+            scopes=answer.scopes,
+            id_token=answer.id_token,
+            refresh_token=answer.refresh_token,
+            refresh_expires_in=answer.refresh_expires_in,
+            access_token=answer.access_token,
+            expires_at=answer.expires_at,
+        )
+
+    @staticmethod
+    def salvaged(error: BrokenAnswer) -> "Answer":
+        """What a broken answer brought that must not be lost."""
+        good = error.salvage
+        return Answer(
+            scopes=good.scopes,
+            id_token=good.id_token,
+            refresh_token=good.refresh_token,
+            refresh_expires_in=good.refresh_expires_in,
+            broken=IssuerMisbehaved(error.text),
+        )
+
+
+class _Kept(msgspec.Struct):
+    """An `Answer` in JSON, on its way into a seal."""
+
+    scopes: list[str] | None
+    id_token: str | None
+    refresh_token: str | None
+    refresh_expires_in: int | None
+    access_token: str | None
+    expires_at: datetime | None
+    broken: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is told again: a result or an error."""
+
+    result: RedeemedGrant | None = None
+    error: GrantkeeperError | None = None
+    by_answer: bool = field(default=False)
+    """Whether the issuer's own ID token said who it was: without, there is no session."""
+
+
+class Outcomes:
+    """Seals and opens outcomes; each redemption has a data key of its own."""
+
+    def __init__(self, sealer: Sealer) -> None:
+        self._sealer = sealer
+
+    def done(self, claim: Redemption, result: RedeemedGrant, now: datetime, *, by_answer: bool) -> Redemption:
+        """*claim*, settled with a success."""
+        value = {"result": msgspec.to_builtins(replace(result, session=None)), "by_answer": by_answer}
+        return replace(self._sealed(claim, RedemptionState.DONE, value), settled_at=now, grant_id=result.id)
+
+    def failed(
+        self, claim: Redemption, error: GrantkeeperError, now: datetime, grant: Grant | None
+    ) -> Redemption:
+        """*claim*, settled with a failure; *grant* where one was stored all the same."""
+        settled = self._sealed(claim, RedemptionState.FAILED, error.as_record())
+        return replace(settled, settled_at=now, grant_id=None if grant is None else grant.id)
+
+    def waiting(self, claim: Redemption, answer: Answer, now: datetime) -> Redemption:
+        """*claim*, with an answer that waits for proof of whose it is, since the first try."""
+        kept = _Kept(
+            scopes=None if answer.scopes is None else sorted(answer.scopes),
+            id_token=None if answer.id_token is None else answer.id_token.reveal(),
+            refresh_token=None if answer.refresh_token is None else answer.refresh_token.reveal(),
+            refresh_expires_in=answer.refresh_expires_in,
+            access_token=None if answer.access_token is None else answer.access_token.reveal(),
+            expires_at=answer.expires_at,
+            broken=None if answer.broken is None else answer.broken.text,
+        )
+        sealed = self._sealed(claim, RedemptionState.ANSWERED, msgspec.to_builtins(kept))
+        return replace(sealed, settled_at=claim.settled_at or now)
+
+    def told(self, redemption: Redemption) -> Told:
+        """
+        What a settled redemption has to tell.
+
+        Raises:
+            SealBroken: It does not open, or another release wrote it.
+        """
+        value = self._opened(redemption)
+        try:
+            if redemption.state is RedemptionState.FAILED:
+                return Told(error=from_record(value))
+            result = msgspec.convert(value["result"], RedeemedGrant)
+        except (KeyError, msgspec.ValidationError) as error:
+            raise SealBroken("a redemption's outcome is of another release") from error
+        return Told(result=result, by_answer=value["by_answer"] is True)
+
+    def answer(self, redemption: Redemption) -> Answer:
+        """
+        The answer that waits in an ANSWERED redemption.
+
+        Raises:
+            SealBroken: It does not open.
+        """
+        kept = msgspec.convert(self._opened(redemption), _Kept)
+        return Answer(
+            scopes=None if kept.scopes is None else frozenset(kept.scopes),
+            id_token=None if kept.id_token is None else IdToken(kept.id_token),
+            refresh_token=None if kept.refresh_token is None else RefreshToken(kept.refresh_token),
+            refresh_expires_in=kept.refresh_expires_in,
+            access_token=None if kept.access_token is None else AccessToken(kept.access_token),
+            expires_at=kept.expires_at,
+            broken=None if kept.broken is None else IssuerMisbehaved(kept.broken),
+        )
+
+    @staticmethod
+    def _owner(redemption: Redemption) -> str:
+        return f"redemption {redemption.code_hash.hex()}"
+
+    def _context(self, redemption: Redemption, state: RedemptionState) -> SealContext:
+        return SealContext(redemption.client_id, self._owner(redemption), f"outcome {state}")
+
+    def _sealed(self, claim: Redemption, state: RedemptionState, value: object) -> Redemption:
+        data_key = claim.data_key or self._sealer.new_key(claim.client_id, self._owner(claim))
+        text = msgspec.json.encode(value).decode()
+        box = self._sealer.seal(data_key, text, self._context(claim, state))
+        return replace(claim, state=state, data_key=data_key, outcome=box)
+
+    def _opened(self, redemption: Redemption) -> Any:
+        if redemption.data_key is None or redemption.outcome is None:
+            raise SealBroken("a redemption has no outcome")
+        context = self._context(redemption, redemption.state)
+        return msgspec.json.decode(self._sealer.unseal(redemption.data_key, redemption.outcome, context))

@@ -1,0 +1,503 @@
+"""
+Turning a one-time code into a grant, exactly once.
+
+No claim, no send: the claim is on disk before the code leaves. One send: no
+probing, no second secret, no retry. And no word of success before the row is
+stored. From the moment the code is sent, the work goes on in a task that does
+not die with the request.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+from grantkeeper.backoff import Circuit, Gate, Trouble
+from grantkeeper.errors import (
+    ClientMisconfigured,
+    CodeAlreadyRedeemed,
+    GrantkeeperError,
+    IdempotencyMismatch,
+    IdentityUnknown,
+    IdTokenRejected,
+    IssuerMisbehaved,
+    IssuerUnavailable,
+    OutcomeUnknown,
+    StoreConflict,
+    StoreUnavailable,
+    TooManyRequests,
+    WrongAccount,
+)
+from grantkeeper.keeper import identity
+from grantkeeper.keeper.cache import Cache
+from grantkeeper.keeper.consent import Consent, Merged, merge
+from grantkeeper.keeper.means import RETENTION, STORE_LIMIT, Means
+from grantkeeper.keeper.outcomes import Answer, Outcomes, Told
+from grantkeeper.keeper.plan import Plan, RedeemRequest, plan_of
+from grantkeeper.keeper.refresh import Refresher
+from grantkeeper.keeper.seals import Seals
+from grantkeeper.keeper.sessions import Sessions
+from grantkeeper.lifecycle import REMEDIES
+from grantkeeper.model import (
+    AuditEvent,
+    Client,
+    Grant,
+    GrantState,
+    Identity,
+    IdentitySource,
+    RedeemedGrant,
+    Redemption,
+    RedemptionState,
+    uuid7,
+)
+from grantkeeper.ports import DropTokens, Insert, Note, PutToken, Replace, Settle, Step
+from grantkeeper.protocol.scopes import missing
+from grantkeeper.protocol.token_endpoint import BrokenAnswer, RedirectRefused, RequestRefused
+
+CLAIM_SECONDS = 35.0
+"""After this an unsettled claim's owner counts as dead; sending and storing fit in well."""
+
+AT_ONCE = 64
+"""Redemptions under way in one process; more wait a little and are then refused."""
+
+PATIENCE = 5.0
+SESSION_WITHIN = timedelta(minutes=10)
+POLL_SECONDS = 0.05
+MOST_CONFLICTS = 20
+
+
+class Redeemer:
+    """Redeems codes. Belongs to one loop."""
+
+    def __init__(
+        self, means: Means, cache: Cache, seals: Seals, refresher: Refresher, sessions: Sessions
+    ) -> None:
+        self._means = means
+        self._cache = cache
+        self._seals = seals
+        self._refresher = refresher
+        self._sessions = sessions
+        self._outcomes = Outcomes(means.sealer)
+        self._room = asyncio.Semaphore(AT_ONCE)
+        self._circuits: dict[str, Circuit] = {}
+        self._running: set[asyncio.Task[RedeemedGrant]] = set()
+        self._closing = False
+
+    async def redeem(self, request: RedeemRequest) -> RedeemedGrant:
+        """
+        Redeem a code, or tell again what came of it.
+
+        Raises:
+            GrantkeeperError: Any of design section 3's for ``/v1/redeem``.
+        """
+        return await self.carry_out(plan_of(request, self._means))
+
+    async def carry_out(self, plan: Plan) -> RedeemedGrant:
+        """
+        Redeem as *plan* says.
+
+        Raises:
+            GrantkeeperError: As `redeem`.
+        """
+        try:
+            result = await self._redeem(plan)
+        except GrantkeeperError as error:
+            self._means.counters["redeem", error.code] += 1
+            raise
+        self._means.counters["redeem", "ok"] += 1
+        return result
+
+    async def close(self) -> None:
+        """Begin no more and wait for those under way."""
+        self._closing = True
+        if self._running:
+            await asyncio.wait(list(self._running), timeout=CLAIM_SECONDS)
+
+    # -- before the code is sent --------------------------------------------------------------
+
+    async def _redeem(self, plan: Plan) -> RedeemedGrant:
+        known = await self._known(plan)
+        if known is not None and known.state is not RedemptionState.ANSWERED:
+            return await self._again(plan, known)
+        proof = await self._proof(plan)
+        if known is not None:
+            return await self._again(plan, known, proof)
+        issuer = self._means.issuers[plan.client.client_id]
+        # What can fail without the code is done before it: discovery and keys.
+        await issuer.prepare(plan.client)
+        self._pass_gate(plan.client)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._room.acquire()
+        except TimeoutError:
+            raise TooManyRequests("too many sign-ins are under way", retry_after=1.0) from None
+        if self._closing:
+            self._room.release()
+            raise IssuerUnavailable("this process is shutting down", retry_after=1.0)
+        task = asyncio.create_task(self._claim_and_send(plan, proof), name="redemption")
+        self._running.add(task)
+        task.add_done_callback(self._finished)
+        return await asyncio.shield(task)
+
+    def _finished(self, task: asyncio.Task[RedeemedGrant]) -> None:
+        self._running.discard(task)
+        self._room.release()
+        # Read, so that an outcome whose request has left is not reported as lost.
+        _ = None if task.cancelled() else task.exception()
+
+    async def _proof(self, plan: Plan) -> Identity | None:
+        if plan.id_token is None:
+            return None
+        return await identity.from_app(self._means, plan.client, plan.id_token)
+
+    async def _claim_and_send(self, plan: Plan, proof: Identity | None) -> RedeemedGrant:
+        now = self._means.clock.now()
+        claim = Redemption(
+            code_hash=self._code_hash(plan),
+            client_id=plan.client.client_id,
+            owner=self._means.owner(),
+            state=RedemptionState.CLAIMED,
+            created_at=now,
+            keep_until=now + RETENTION,
+            key_hash=self._key_hash(plan),
+            fingerprint=self._fingerprint(plan),
+        )
+        standing = await self._means.store.claim(claim, seconds=CLAIM_SECONDS)
+        if standing is not None:
+            return await self._again(plan, standing, proof)
+        return await self._send(plan, claim, proof)
+
+    def _code_hash(self, plan: Plan) -> bytes:
+        return self._means.sealer.digest("code", f"{plan.client.client_id} {plan.code.reveal()}")
+
+    def _key_hash(self, plan: Plan) -> bytes | None:
+        if plan.key is None:
+            return None
+        return self._means.sealer.digest("idempotency-key", f"{plan.client.client_id} {plan.key}")
+
+    def _fingerprint(self, plan: Plan) -> bytes:
+        """All that must be equal for a repeat, in one value."""
+        id_token = "" if plan.id_token is None else plan.id_token.reveal()
+        parts = (plan.caller or "", plan.user or "", plan.source, plan.redirect_uri, id_token)
+        return self._means.sealer.digest("redemption", "\n".join(f"{len(part)}:{part}" for part in parts))
+
+    async def _known(self, plan: Plan) -> Redemption | None:
+        """What stands in the way of this code, under whichever index key it was filed."""
+        for code_hash in self._means.sealer.digests("code", f"{plan.client.client_id} {plan.code.reveal()}"):
+            found = await self._means.store.redemption(code_hash)
+            if found is not None:
+                return found
+        return None
+
+    def _pass_gate(self, client: Client) -> None:
+        circuit, now = self._circuits.get(client.client_id, Circuit()), self._means.clock.monotonic()
+        gate = circuit.gate(now)
+        if gate is Gate.PROBE:
+            self._circuits[client.client_id] = circuit.probing(now)
+        elif gate is Gate.SHUT:
+            wait = circuit.wait(now)
+            if circuit.trouble is Trouble.MISCONFIGURED:
+                raise ClientMisconfigured(
+                    "the issuer refused this client a moment ago; nothing was sent", retry_after=wait
+                )
+            raise IssuerUnavailable(
+                "the issuer failed several times in a row; nothing was sent", retry_after=wait
+            )
+
+    def _report(self, client: Client, error: GrantkeeperError | None) -> None:
+        """Garbage codes say nothing of the issuer: only its own trouble, or our client's, shuts the gate."""
+        circuit = self._circuits.get(client.client_id, Circuit())
+        if isinstance(error, ClientMisconfigured) and not isinstance(
+            error, (RedirectRefused, RequestRefused)
+        ):
+            trouble = Trouble.MISCONFIGURED
+        elif isinstance(error, (IssuerUnavailable, OutcomeUnknown)):
+            trouble = Trouble.UNAVAILABLE
+        else:
+            self._circuits[client.client_id] = circuit.succeeded()
+            return
+        now, roll = self._means.clock.monotonic(), self._means.dice.roll()
+        self._circuits[client.client_id] = circuit = circuit.failed(trouble, now, roll)
+        if error.retry and error.retry_after is None:
+            error.retry_after = circuit.wait(now)
+
+    # -- a code that was seen before ----------------------------------------------------------
+
+    async def _again(self, plan: Plan, known: Redemption, proof: Identity | None = None) -> RedeemedGrant:
+        code_hashes = self._means.sealer.digests("code", f"{plan.client.client_id} {plan.code.reveal()}")
+        if known.code_hash not in code_hashes:
+            raise IdempotencyMismatch("this Idempotency-Key came before with another code")
+        same_key = plan.key is not None and known.key_hash in self._means.sealer.digests(
+            "idempotency-key", f"{plan.client.client_id} {plan.key}"
+        )
+        if same_key and known.state is RedemptionState.ANSWERED:
+            return await self._claim_answer(plan, known, proof)
+        if not same_key or known.fingerprint != self._fingerprint(plan):
+            await self._note_repeat(plan, known)
+            raise CodeAlreadyRedeemed("this code was posted before")
+        while known.state is RedemptionState.CLAIMED:
+            if known.lapsed:
+                raise OutcomeUnknown("who sent this code first did not live to tell what came of it")
+            await asyncio.sleep(POLL_SECONDS)
+            later = await self._known(plan)
+            if later is None:
+                # The first found out, before sending, that it could not send: anyone may start anew.
+                raise IssuerUnavailable("the first try sent nothing; try again", retry_after=1.0)
+            known = later
+        if known.state is RedemptionState.ANSWERED:
+            return await self._claim_answer(plan, known, proof)
+        return await self._told(plan.client, known, self._outcomes.told(known), plan.nonce)
+
+    async def _note_repeat(self, plan: Plan, known: Redemption) -> None:
+        event = AuditEvent(
+            self._means.clock.now(),
+            "code.repeated",
+            known.grant_id,
+            plan.caller,
+            plan.client.client_id,
+            {"source": str(plan.source)},
+        )
+        with suppress(StoreUnavailable):
+            await self._means.store.append([event])
+
+    async def _claim_answer(self, plan: Plan, known: Redemption, proof: Identity | None) -> RedeemedGrant:
+        """The issuer answered, but not who it was; this request may bring what the first had not."""
+        if known.settled_at is None or known.settled_at + SESSION_WITHIN < self._means.clock.now():
+            raise IdentityUnknown(
+                "the answer waited 10 minutes for proof of who signed in, and is gone",
+                hint="Sign in again for a new code, and send the phone's id_token with a caller key.",
+            )
+        if proof is None:
+            proof = await self._proof(plan)
+        owner = self._means.owner()
+        mine = await self._means.store.reclaim(
+            known.code_hash, owner=known.owner, new_owner=owner, seconds=CLAIM_SECONDS
+        )
+        if not mine:
+            raise IssuerUnavailable("another request is working on this code", retry_after=1.0)
+        claim = replace(known, owner=owner, fingerprint=self._fingerprint(plan))
+        return await self._settle(plan, claim, self._outcomes.answer(known), proof)
+
+    async def _told(
+        self, client: Client, redemption: Redemption, told: Told, nonce: str | None
+    ) -> RedeemedGrant:
+        if told.error is not None:
+            raise told.error
+        assert told.result is not None
+        settled_at = redemption.settled_at or redemption.created_at
+        young = self._means.clock.now() <= settled_at + SESSION_WITHIN
+        if not (young and told.by_answer and told.result.state is GrantState.ACTIVE):
+            return told.result
+        return await self._sessions.attach(told.result, client, nonce)
+
+    # -- sending and after --------------------------------------------------------------------
+
+    async def _send(self, plan: Plan, claim: Redemption, proof: Identity | None) -> RedeemedGrant:
+        issuer = self._means.issuers[plan.client.client_id]
+        try:
+            got = await issuer.redeem(plan.client, plan.code, plan.redirect_uri, plan.verifier)
+        except IssuerUnavailable as error:
+            # Nothing was sent: the code is as good as before.
+            self._report(plan.client, error)
+            await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+            raise
+        except BrokenAnswer as error:
+            self._report(plan.client, None)
+            return await self._settle(plan, claim, Answer.salvaged(error), proof)
+        except GrantkeeperError as error:
+            self._report(plan.client, error)
+            raise await self._failed(claim, error) from None
+        self._report(plan.client, None)
+        return await self._settle(plan, claim, Answer.whole(got), proof)
+
+    async def _failed(
+        self, claim: Redemption, error: GrantkeeperError, grant: Grant | None = None
+    ) -> GrantkeeperError:
+        """Write down that it failed and how, for who asks again."""
+        settled = self._outcomes.failed(claim, error, self._means.clock.now(), grant)
+        with suppress(StoreConflict):
+            await self._commit(Settle(settled))
+        return error
+
+    async def _commit(self, *steps: Step) -> None:
+        """Save, trying a store that fails for a while: the answer is in our hands and nowhere else."""
+        give_up = self._means.clock.monotonic() + STORE_LIMIT
+        while True:
+            try:
+                return await self._means.store.commit(*steps)
+            except StoreUnavailable:
+                if self._means.clock.monotonic() >= give_up:
+                    raise
+                await asyncio.sleep(0.2)
+
+    async def _settle(
+        self, plan: Plan, claim: Redemption, answer: Answer, proof: Identity | None
+    ) -> RedeemedGrant:
+        """From the issuer's answer to a stored grant."""
+        try:
+            owner = await self._owner(plan, answer, proof)
+        except (IdentityUnknown, IssuerUnavailable, IssuerMisbehaved) as error:
+            # Who it was may still be proved, and keys be fetched later; the answer waits sealed.
+            waiting = self._outcomes.waiting(claim, answer, self._means.clock.now())
+            with suppress(StoreConflict):
+                await self._commit(Settle(waiting))
+            raise error from None
+        except IdTokenRejected as error:
+            raise await self._failed(claim, error) from None
+        return await self._store_consent(plan, claim, answer, owner, proof)
+
+    async def _owner(self, plan: Plan, answer: Answer, proof: Identity | None) -> identity.Owner:
+        if answer.id_token is not None:
+            return await identity.from_answer(
+                self._means, plan.client, answer.id_token, nonce=plan.nonce, access_token=answer.access_token
+            )
+        if plan.nonce is not None:
+            raise IdTokenRejected("nonce", "cannot be checked, because the answer has no ID token")
+        return await identity.from_vouching(
+            self._means,
+            plan.client,
+            proof=proof,
+            token=plan.id_token,
+            trusted=plan.trusted,
+            user=plan.user,
+        )
+
+    async def _store_consent(
+        self, plan: Plan, claim: Redemption, answer: Answer, owner: identity.Owner, proof: Identity | None
+    ) -> RedeemedGrant:
+        consent = Consent(
+            client=plan.client,
+            subject=owner.subject,
+            identity_source=owner.source,
+            requested=plan.requested,
+            granted=plan.requested if answer.scopes is None else answer.scopes,
+            at=self._means.clock.now(),
+            profile=owner.profile,
+            access_token=answer.access_token,
+            expires_at=answer.expires_at,
+            refresh_token=answer.refresh_token,
+            refresh_expires_in=answer.refresh_expires_in,
+        )
+        for _ in range(MOST_CONFLICTS):
+            stored = await self._found(consent)
+            if (
+                stored is not None
+                and stored.identity_source is IdentitySource.ANSWER
+                and owner.source is not IdentitySource.ANSWER
+                and stored.state is not GrantState.REVOKED
+            ):
+                raise await self._failed(
+                    claim,
+                    IdentityUnknown(
+                        "a grant that the issuer itself identified is never replaced on another's word",
+                        hint="Ask the app to request openid, so that the answer says who signed in.",
+                    ),
+                )
+            wrong = self._wrong_account(plan, owner, stored, proof)
+            merged = merge(
+                stored,
+                consent,
+                self._seals,
+                new_id=uuid7(self._means.clock.now(), self._means.dice.bytes(10)),
+                user=None if wrong else plan.user,
+            )
+            error = wrong or answer.broken
+            told = self._result(plan, merged.grant, owner)
+            try:
+                await self._commit(*self._steps(claim, merged, told, owner, error))
+            except StoreConflict:
+                if await self._lost(claim):
+                    raise OutcomeUnknown(
+                        "the claim on this code lapsed before its answer was stored"
+                    ) from None
+                continue
+            self._cache.drop(merged.grant.id)
+            if error is not None:
+                raise error
+            return await self._answer(plan, claim, merged, told, owner)
+        raise StoreUnavailable("the grant changes faster than it can be saved", retry_after=1.0)
+
+    async def _found(self, consent: Consent) -> Grant | None:
+        give_up = self._means.clock.monotonic() + STORE_LIMIT
+        while True:
+            try:
+                return await self._means.store.find(consent.client.client_id, consent.subject)
+            except StoreUnavailable:
+                if self._means.clock.monotonic() >= give_up:
+                    raise
+                await asyncio.sleep(0.2)
+
+    async def _lost(self, claim: Redemption) -> bool:
+        standing = await self._means.store.redemption(claim.code_hash)
+        return standing is None or standing.owner != claim.owner
+
+    def _wrong_account(
+        self, plan: Plan, owner: identity.Owner, stored: Grant | None, proof: Identity | None
+    ) -> WrongAccount | None:
+        """Whether another person signed in than was meant; the answer is stored, and no link moves."""
+        if proof is not None and proof.subject != owner.subject:
+            return WrongAccount("the code and the request's id_token are of two accounts")
+        if plan.expect_subject is not None and plan.expect_subject != owner.subject.sub:
+            return WrongAccount("another account signed in than expect_subject names")
+        attached = stored is not None and stored.user is not None and plan.user is not None
+        if attached and stored is not None and stored.user != plan.user:
+            return WrongAccount("this account's grant is attached to another user")
+        return None
+
+    def _steps(
+        self,
+        claim: Redemption,
+        merged: Merged,
+        told: RedeemedGrant,
+        owner: identity.Owner,
+        error: GrantkeeperError | None,
+    ) -> list[Step]:
+        grant, now = merged.grant, self._means.clock.now()
+        steps: list[Step] = [Insert(grant) if merged.is_new else Replace(grant)]
+        if not merged.is_new:
+            steps.append(DropTokens(grant.id))
+        if merged.token is not None:
+            steps.append(PutToken(merged.token))
+        if error is not None:
+            steps.append(Settle(self._outcomes.failed(claim, error, now, grant)))
+        else:
+            by_answer = owner.source is IdentitySource.ANSWER
+            steps.append(Settle(self._outcomes.done(claim, told, now, by_answer=by_answer)))
+        detail: Mapping[str, str] = {"choice": str(merged.choice), "state": str(grant.state)}
+        name = "grant.created" if merged.is_new else "grant.reconsented"
+        steps.append(Note(AuditEvent(now, name, grant.id, client_id=grant.client_id, detail=detail)))
+        return steps
+
+    def _result(self, plan: Plan, grant: Grant, owner: identity.Owner) -> RedeemedGrant:
+        return RedeemedGrant(
+            id=grant.id,
+            client=plan.client.name,
+            subject=grant.subject.sub,
+            scopes=grant.granted,
+            missing_scopes=missing(plan.requested, grant.granted),
+            state=grant.state,
+            refreshable=grant.refreshable,
+            reason=grant.reason,
+            hint=None if grant.reason is None else REMEDIES[grant.reason],
+            profile=owner.profile,
+        )
+
+    async def _answer(
+        self, plan: Plan, claim: Redemption, merged: Merged, told: RedeemedGrant, owner: identity.Owner
+    ) -> RedeemedGrant:
+        if merged.proof_due:
+            # Which token is better, or whether the grant lives, a refresh decides; undecided, all is kept.
+            with suppress(GrantkeeperError):
+                await self._refresher.prove(merged.grant.id)
+            grant = await self._means.store.get(merged.grant.id)
+            if grant is not None:
+                told = self._result(plan, grant, owner)
+                settled = self._outcomes.done(
+                    claim, told, self._means.clock.now(), by_answer=owner.source is IdentitySource.ANSWER
+                )
+                with suppress(StoreConflict, StoreUnavailable):
+                    await self._means.store.commit(Settle(settled))
+        if told.state is not GrantState.ACTIVE or owner.source is not IdentitySource.ANSWER:
+            return told
+        return await self._sessions.attach(told, plan.client, plan.nonce)
