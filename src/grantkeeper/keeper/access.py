@@ -16,7 +16,6 @@ from grantkeeper.errors import (
     ConsentRequired,
     GrantBlocked,
     GrantkeeperError,
-    GrantNotFound,
     IssuerMisbehaved,
     IssuerUnavailable,
     StoreUnavailable,
@@ -213,9 +212,6 @@ class Access:
             except TRANSIENT as error:
                 trouble = error
                 entry = self._cache.peek(grant_id) or entry
-            except (ConsentRequired, GrantBlocked, GrantNotFound):
-                self._cache.drop(grant_id)
-                raise
         raise trouble or IssuerUnavailable("the grant changes faster than it can be read", retry_after=1.0)
 
     async def entry(self, grant_id: str) -> Entry:

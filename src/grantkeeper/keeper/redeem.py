@@ -13,9 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
-from grantkeeper.backoff import Circuit, Gate, Trouble
 from grantkeeper.errors import (
-    ClientMisconfigured,
     CodeAlreadyRedeemed,
     GrantkeeperError,
     IdempotencyMismatch,
@@ -32,6 +30,7 @@ from grantkeeper.errors import (
 from grantkeeper.keeper import identity
 from grantkeeper.keeper.cache import Cache
 from grantkeeper.keeper.consent import Consent, Merged, merge
+from grantkeeper.keeper.gates import Gates
 from grantkeeper.keeper.means import RETENTION, STORE_LIMIT, Means
 from grantkeeper.keeper.outcomes import Answer, Outcomes, Told
 from grantkeeper.keeper.plan import Plan, RedeemRequest, plan_of
@@ -53,7 +52,7 @@ from grantkeeper.model import (
 )
 from grantkeeper.ports import DropTokens, Insert, Note, PutToken, Replace, Settle, Step
 from grantkeeper.protocol.scopes import missing
-from grantkeeper.protocol.token_endpoint import BrokenAnswer, RedirectRefused, RequestRefused
+from grantkeeper.protocol.token_endpoint import BrokenAnswer
 
 CLAIM_SECONDS = 35.0
 """After this an unsettled claim's owner counts as dead; sending and storing fit in well."""
@@ -80,7 +79,7 @@ class Redeemer:
         self._sessions = sessions
         self._outcomes = Outcomes(means.sealer)
         self._room = asyncio.Semaphore(AT_ONCE)
-        self._circuits: dict[str, Circuit] = {}
+        self._gates = Gates(means)
         self._running: set[asyncio.Task[RedeemedGrant]] = set()
         self._closing = False
 
@@ -126,7 +125,7 @@ class Redeemer:
         issuer = self._means.issuers[plan.client.client_id]
         # What can fail without the code is done before it: discovery and keys.
         await issuer.prepare(plan.client)
-        self._pass_gate(plan.client)
+        self._gates.enter(plan.client)
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._room.acquire()
@@ -189,38 +188,6 @@ class Redeemer:
             if found is not None:
                 return found
         return None
-
-    def _pass_gate(self, client: Client) -> None:
-        circuit, now = self._circuits.get(client.client_id, Circuit()), self._means.clock.monotonic()
-        gate = circuit.gate(now)
-        if gate is Gate.PROBE:
-            self._circuits[client.client_id] = circuit.probing(now)
-        elif gate is Gate.SHUT:
-            wait = circuit.wait(now)
-            if circuit.trouble is Trouble.MISCONFIGURED:
-                raise ClientMisconfigured(
-                    "the issuer refused this client a moment ago; nothing was sent", retry_after=wait
-                )
-            raise IssuerUnavailable(
-                "the issuer failed several times in a row; nothing was sent", retry_after=wait
-            )
-
-    def _report(self, client: Client, error: GrantkeeperError | None) -> None:
-        """Garbage codes say nothing of the issuer: only its own trouble, or our client's, shuts the gate."""
-        circuit = self._circuits.get(client.client_id, Circuit())
-        if isinstance(error, ClientMisconfigured) and not isinstance(
-            error, (RedirectRefused, RequestRefused)
-        ):
-            trouble = Trouble.MISCONFIGURED
-        elif isinstance(error, (IssuerUnavailable, OutcomeUnknown)):
-            trouble = Trouble.UNAVAILABLE
-        else:
-            self._circuits[client.client_id] = circuit.succeeded()
-            return
-        now, roll = self._means.clock.monotonic(), self._means.dice.roll()
-        self._circuits[client.client_id] = circuit = circuit.failed(trouble, now, roll)
-        if error.retry and error.retry_after is None:
-            error.retry_after = circuit.wait(now)
 
     # -- a code that was seen before ----------------------------------------------------------
 
@@ -299,16 +266,16 @@ class Redeemer:
             got = await issuer.redeem(plan.client, plan.code, plan.redirect_uri, plan.verifier)
         except IssuerUnavailable as error:
             # Nothing was sent: the code is as good as before.
-            self._report(plan.client, error)
+            self._gates.report(plan.client, error)
             await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
             raise
         except BrokenAnswer as error:
-            self._report(plan.client, None)
+            self._gates.report(plan.client, None)
             return await self._settle(plan, claim, Answer.salvaged(error), proof)
         except GrantkeeperError as error:
-            self._report(plan.client, error)
+            self._gates.report(plan.client, error)
             raise await self._failed(claim, error) from None
-        self._report(plan.client, None)
+        self._gates.report(plan.client, None)
         return await self._settle(plan, claim, Answer.whole(got), proof)
 
     async def _failed(

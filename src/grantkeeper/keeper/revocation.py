@@ -63,7 +63,7 @@ class Revoker:
             outcome = await self.revoke(grant_id)
             if not outcome.told:
                 raise IssuerUnavailable(
-                    "the grant is revoked here, but the issuer could not be told; the record is kept until it is",
+                    "the grant is revoked here, but the issuer could not be told: the record is kept",
                     hint="Delete it again later, or with revoke=false to give up telling the issuer.",
                     retry_after=60.0,
                 )
@@ -176,7 +176,7 @@ class Revoker:
         )
 
     async def _doubt_siblings(self, grant: Grant) -> tuple[str, ...]:
-        """Revoking ends the consent of the whole project for this user (google-facts 1.5): doubt the others."""
+        """Revoking ends the consent of the whole project (google-facts 1.5): doubt its other clients."""
         if grant.project is None:
             return ()
         query = GrantQuery(project=grant.project, issuer=grant.subject.issuer, sub=grant.subject.sub)
