@@ -133,7 +133,12 @@ class Insert:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Save a grant if its version is still the stored one; the stored version is then one more."""
+    """
+    Save a grant if its version is still the stored one; the stored version is then one more.
+
+    Id, client, subject and `created_at` stay what they are; a later `used_at`
+    that `GrantStore.touch` wrote in between stays too.
+    """
 
     grant: Grant
 
@@ -148,7 +153,11 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class PutToken:
-    """Cache a sealed access token; replaces the one of the same grant and scope key."""
+    """
+    Cache a sealed access token; replaces the one of the same grant and scope key.
+
+    A conflict if the grant is not there.
+    """
 
     token: StoredToken
 
@@ -187,7 +196,11 @@ Step = Insert | Replace | Delete | PutToken | DropTokens | Settle | Release | No
 
 @dataclass(frozen=True, slots=True)
 class GrantQuery:
-    """Which grants to list: in order of id, after *after*; empty filters let all through."""
+    """
+    Which grants to list: in order of id, after *after*.
+
+    A filter that is ``None`` lets all through; an empty set of clients lets none.
+    """
 
     client_ids: frozenset[str] | None = None
     issuer: str | None = None
@@ -288,6 +301,9 @@ class ChangeFeed(Protocol):
         Changes after *after*, in order; waits up to *seconds* for the first one.
 
         Returning, even with nothing, means that the store was heard just now.
+        The feed keeps some minutes. A reader whose place is no longer in it
+        gets one change of kind ``all``, with no id and the newest number: look
+        at everything again and go on from there.
 
         Raises:
             StoreUnavailable: It was not.

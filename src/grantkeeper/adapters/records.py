@@ -45,7 +45,8 @@ def instant(at: datetime) -> int:
 
 def at_instant(microseconds: int) -> datetime:
     """The time that `instant` wrote down."""
-    return _EPOCH + timedelta(microseconds=microseconds)
+    # By position: the keyword alone costs as much as all the rest.
+    return _EPOCH + timedelta(0, 0, microseconds)
 
 
 def _maybe_instant(at: datetime | None) -> int | None:
@@ -53,7 +54,7 @@ def _maybe_instant(at: datetime | None) -> int | None:
 
 
 def _maybe_at(microseconds: int | None) -> datetime | None:
-    return None if microseconds is None else _EPOCH + timedelta(microseconds=microseconds)
+    return None if microseconds is None else _EPOCH + timedelta(0, 0, microseconds)
 
 
 @lru_cache(maxsize=4096)
@@ -108,6 +109,8 @@ GRANT_INDEXED = ("state", "user", "email_index", "revocation_due")
 """What indexes hold beside the fixed columns; seldom changed."""
 
 GRANT = (*GRANT_FIXED, *GRANT_CONTENT, "used_at", "version", *GRANT_INDEXED)
+
+GRANT_VERSION = GRANT.index("version")
 
 
 def grant_fixed(grant: Grant) -> Row:
@@ -213,7 +216,7 @@ def grant_of(row: Sequence[Any]) -> Grant:
         subject=Subject(intern(issuer), sub),
         state=_STATES[state],
         identity_source=_SOURCES[identity_source],
-        created_at=_EPOCH + timedelta(microseconds=created_at),
+        created_at=_EPOCH + timedelta(0, 0, created_at),
         project=None if project is None else intern(project),
         user=user,
         requested=_set(requested),
@@ -227,7 +230,7 @@ def grant_of(row: Sequence[Any]) -> Grant:
             Sealed(waiting_box, waiting_generation), _set(waiting_granted), _maybe_at(waiting_ends_at)
         ),
         generation=generation,
-        lookups=tuple(bytes.fromhex(value) for value in lookups.split()) if lookups else (),
+        lookups=tuple(map(bytes.fromhex, lookups.split())) if lookups else (),
         ends_at=_maybe_at(ends_at),
         refreshed_at=_maybe_at(refreshed_at),
         used_at=_maybe_at(used_at),
@@ -275,8 +278,8 @@ def token_of(row: Sequence[Any]) -> StoredToken:
         intern(scope_key),
         Sealed(box, generation),
         _set(scopes),
-        _EPOCH + timedelta(microseconds=obtained_at),
-        _EPOCH + timedelta(microseconds=expires_at),
+        _EPOCH + timedelta(0, 0, obtained_at),
+        _EPOCH + timedelta(0, 0, expires_at),
     )
 
 

@@ -21,7 +21,8 @@ import apsw
 
 from grantkeeper.adapters import sqlite_steps as steps_of
 from grantkeeper.adapters.records import (
-    GRANT,
+    GRANT_VERSION,
+    TOKEN,
     Row,
     caller_of,
     event_of,
@@ -56,7 +57,7 @@ POLL_SECONDS = 0.05
 FEED_LIMIT = 1000
 """Changes in one answer at most; the next call goes on."""
 
-_GRANT_WIDTH = len(GRANT)
+_TOKEN_WIDTH = len(TOKEN)
 _READ_BUSY_SECONDS = 1.0  # reads hold up the event loop; only a recovery after a crash makes them wait
 
 
@@ -125,11 +126,13 @@ class SqliteStore:
 
     async def read(self, grant_id: str) -> tuple[Grant, tuple[StoredToken, ...]] | None:
         rows = self._rows("grant_with_tokens", (grant_id,))
-        if not rows:
-            return None
-        # A grant without tokens comes as one row with nothing on the right.
-        tokens = tuple(token_of(row[_GRANT_WIDTH:]) for row in rows if row[_GRANT_WIDTH] is not None)
-        return grant_of(rows[0]), tokens
+        grant, tokens = None, []
+        for row in rows:
+            if row[GRANT_VERSION] is None:
+                tokens.append(token_of(row[:_TOKEN_WIDTH]))
+            else:
+                grant = grant_of(row)
+        return None if grant is None else (grant, tuple(tokens))
 
     async def find(self, client_id: str, subject: Subject) -> Grant | None:
         rows = self._rows("grant_of_subject", (subject.sub, subject.issuer, client_id))

@@ -3,8 +3,12 @@
 -- name: grant
 SELECT {grant} FROM grants WHERE id = ?1;
 
+-- One statement sees one moment, and a join of the two takes three times as long. The grant's row is
+-- the one with a version.
 -- name: grant_with_tokens
-SELECT {grant}, {token} FROM grants LEFT JOIN tokens ON tokens.grant_id = grants.id WHERE id = ?1;
+SELECT {grant} FROM grants WHERE id = ?1
+UNION ALL
+SELECT {token}, {token_padding} FROM tokens WHERE grant_id = ?1;
 
 -- name: grant_of_subject
 SELECT {grant} FROM grants WHERE sub = ?1 AND issuer = ?2 AND client_id = ?3;

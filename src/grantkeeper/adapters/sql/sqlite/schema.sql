@@ -47,7 +47,6 @@ CREATE INDEX grants_client_state ON grants (client_id, state, id);
 CREATE INDEX grants_state ON grants (state, id);
 CREATE INDEX grants_revocation_due ON grants (revocation_due) WHERE revocation_due IS NOT NULL;
 
--- No column is named like one of grants: the two are read in one row.
 CREATE TABLE tokens (
     grant_id TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
     scope_key TEXT NOT NULL,
