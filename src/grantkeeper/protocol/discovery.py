@@ -8,6 +8,9 @@ from grantkeeper.errors import IssuerMisbehaved
 from grantkeeper.model import Endpoints
 from grantkeeper.protocol.message import HttpResponse, json_object, text
 
+GOOGLE = "https://accounts.google.com"
+"""Google's identifier as an issuer: no slash at the end."""
+
 GOOGLE_ENDPOINTS = Endpoints(
     authorization="https://accounts.google.com/o/oauth2/v2/auth",
     token="https://oauth2.googleapis.com/token",

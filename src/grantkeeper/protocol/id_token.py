@@ -15,6 +15,7 @@ from typing import Any
 from grantkeeper.errors import IdTokenRejected
 from grantkeeper.model import Identity, Profile, Subject
 from grantkeeper.protocol import signature
+from grantkeeper.protocol.discovery import GOOGLE
 from grantkeeper.protocol.key_set import KeySet
 from grantkeeper.protocol.signature import Header, Unproved
 from grantkeeper.secret import AccessToken, IdToken
@@ -28,7 +29,6 @@ LONGEST_PROPERTY = 4096
 TYPES = frozenset({None, "jwt"})
 """What ``typ`` an ID token may have."""
 
-GOOGLE = "https://accounts.google.com"
 GOOGLE_ISSUERS = frozenset({GOOGLE, "accounts.google.com"})
 """Google's tokens have been seen with both; they are one issuer."""
 
