@@ -131,11 +131,11 @@ class Circuit:
             sent_at: When the call left; without it a call that reports while
                 the circuit is shut counts as a straggler.
         """
-        asked = now + min(retry_after, LONGEST_RETRY_AFTER) if retry_after else now
+        asked = now + min(retry_after, LONGEST_RETRY_AFTER) if retry_after else 0.0
         if self._straggles(sent_at) or (self.trips and now < self.until):
             return replace(self, until=max(self.until, asked)) if self.trips else self
         failures = self.failures + 1 if trouble is self.trouble else 1
-        if not self.trips and failures < THRESHOLDS[trouble] and asked == now:
+        if not self.trips and failures < THRESHOLDS[trouble] and not retry_after:
             return replace(self, trouble=trouble, failures=failures)
         trips = self.trips + 1
         least, most = REST[trouble]
