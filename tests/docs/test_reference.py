@@ -1,0 +1,117 @@
+"""The reference pages: written from the code's tables, and nothing in those tables is silent."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+from grantkeeper.errors import ERRORS, GrantkeeperError
+from grantkeeper.lifecycle import REMEDIES, TRANSITIONS, Event
+from grantkeeper.model import GrantState, Reason
+
+DOCS = Path(__file__).parent.parent.parent / "docs"
+
+
+def _tables():
+    spec = importlib.util.spec_from_file_location("reference_tables", DOCS / "reference_tables.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TABLES = _tables()
+PAGES = {page.relative_to(DOCS).as_posix(): page.read_text("utf-8") for page in DOCS.rglob("*.md")}
+
+
+def rows(table: str) -> list[list[str]]:
+    """The cells of a Markdown table, without its head."""
+    lines = table.splitlines()[2:]
+    return [[cell.strip() for cell in line.strip("| ").split(" | ")] for line in lines]
+
+
+def test_every_table_stands_in_a_page():
+    """
+    A table that no page asks for documents nothing.
+    """
+    asked = {name for text in PAGES.values() for name in TABLES.PLACE.findall(text)}
+
+    assert set(TABLES.TABLES) == asked
+
+
+@pytest.mark.parametrize("page", sorted(name for name, text in PAGES.items() if TABLES.PLACE.search(text)))
+def test_a_page_is_filled(page: str):
+    """
+    No place is left where a table belongs.
+    """
+    filled = TABLES.filled(PAGES[page])
+
+    assert "<!-- table:" not in filled
+    assert len(PAGES[page]) < len(filled)
+
+
+def test_an_unknown_table_is_refused():
+    """
+    A misspelt name stops the build instead of leaving a hole in the page.
+    """
+    with pytest.raises(KeyError):
+        TABLES.filled("<!-- table: erors -->")
+
+
+@pytest.mark.parametrize("code", sorted(ERRORS))
+def test_every_error_says_what_it_means_and_what_helps(code: str):
+    """
+    A person who meets the code finds a sentence and an advice.
+    """
+    row = next(row for row in rows(TABLES.errors()) if row[0] == f"`{code}`")
+    *_, meaning, helps = row
+
+    assert meaning.endswith((".", "`."))
+    assert helps.endswith(".")
+    assert TABLES.summary(ERRORS[code]) != TABLES.summary(GrantkeeperError)
+
+
+def test_every_error_that_http_answers_with_has_its_status():
+    """
+    Only an error that stops the start never reaches HTTP.
+    """
+    without = {row[0].strip("`") for row in rows(TABLES.errors()) if not row[1]}
+
+    assert {"settings_invalid"} == without
+
+
+def test_every_step_of_a_grant_is_in_the_table():
+    """
+    Every pair of state and event is printed, with its target or as never.
+    """
+    table = rows(TABLES.states())
+
+    assert [f"`{state}`" for state in GrantState] == [row[0] for row in table]
+    for row, steps in zip(table, TRANSITIONS.values(), strict=True):
+        assert [f"`{steps[event]}`" if event in steps else "never" for event in Event] == row[1:]
+
+
+def test_every_reason_names_a_remedy():
+    """
+    Each reason that a grant can give is listed with what helps.
+    """
+    assert set(Reason) == set(REMEDIES)
+    assert {f"`{reason}`" for reason in Reason} == {row[0] for row in rows(TABLES.reasons())}
+
+
+def test_a_cell_cannot_break_its_table():
+    """
+    Bars and line breaks of a docstring stay inside their cell.
+    """
+    assert "| a\\|b | c d |" == TABLES.table(["x", "y"], [["a|b", "c\nd"]]).splitlines()[2]
+
+
+def test_every_module_of_the_house_is_listed():
+    """
+    The explanation of the house names each module with what it answers for.
+    """
+    listed = TABLES.house()
+
+    assert "| `grantkeeper.lifecycle` | What may happen to a grant" in listed
+    assert all(row[1] for row in rows(listed))
