@@ -557,6 +557,23 @@ def test_a_dead_token_is_told_apart_from_none(google_emulator: EmulatorServer, a
     assert "error=" not in none.headers["www-authenticate"]
 
 
+def test_a_reset_empties_every_drive() -> None:
+    """
+    The same user comes back to nothing, not even to an upload that was under way.
+    """
+    with EmulatorServer() as emulator:
+        app = App(emulator, FILE, email="ann@example.com")
+        app.create(name="a")
+        begun = app.call("POST", "/upload/drive/v3/files?uploadType=resumable")
+        emulator.world.reset()
+        again = App(emulator, FILE, email="ann@example.com")
+
+        assert [] == again.names()
+        assert (404, "notFound") == reason(again.call("PUT", begun.headers["location"], data=b"x"))
+        app.close()
+        again.close()
+
+
 def times(moment: datetime) -> dict[str, str]:
     """Both times of a file."""
     return {"createdTime": moment.isoformat(), "modifiedTime": moment.isoformat()}

@@ -37,6 +37,7 @@ _UPLOADS = (f"/upload/{DRIVE.service_path}", f"/resumable/upload/{DRIVE.service_
 def routes(world: World) -> list[BaseRoute]:
     """Drive's routes over *world*, with an empty drive for everyone in it."""
     drive = Drive(world, DriveStore(), UploadSessions())
+    world.on_reset += [drive.store.forget, drive.sessions.forget]
     found: list[BaseRoute] = []
     for path in dict.fromkeys(method.path for method in DRIVE.methods):
         rows = {method.http: method for method in DRIVE.methods if method.path == path}

@@ -89,6 +89,10 @@ class DriveStore:
 
     def __init__(self, quota: int = _FREE_QUOTA) -> None:
         self.quota = quota
+        self.forget()
+
+    def forget(self) -> None:
+        """Begin again with empty drives."""
         self._files: dict[str, DriveFile] = {}
         self._reserved: dict[str, tuple[str, str]] = {}
         self._roots: dict[tuple[str, str], str] = {}

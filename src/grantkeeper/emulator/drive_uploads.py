@@ -142,6 +142,10 @@ class UploadSessions:
     def __init__(self) -> None:
         self._sessions: dict[str, UploadSession] = {}
 
+    def forget(self) -> None:
+        """Lose all of them."""
+        self._sessions.clear()
+
     def new_id(self) -> str:
         return "AB" + secrets.token_urlsafe(48)
 
