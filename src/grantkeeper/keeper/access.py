@@ -24,14 +24,14 @@ from grantkeeper.keeper.cache import Cache, Entry, LiveToken, fingerprint
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.refresh import Refresher
 from grantkeeper.lifecycle import REMEDIES
-from grantkeeper.model import Grant, GrantState, Reason, Token
+from grantkeeper.model import Grant, GrantState, Lease, Reason, Token
 from grantkeeper.protocol.scopes import Scopes, scope_key
 
 DEFAULT_MIN_TTL = 60
 MOST_MIN_TTL = 3600
 
-REJECTED_REST = timedelta(seconds=30)
-"""A refused token makes us refresh at most this often: the API may be wrong and not the token."""
+REJECTED_REST = 30.0
+"""Seconds within which refused tokens cause one refresh: the API may be wrong and not the token."""
 
 SHORT_REST = timedelta(seconds=60)
 """A token that the issuer gives shorter than ``min_ttl`` is not asked for again within this."""
@@ -47,12 +47,13 @@ class Need:
     min_ttl: int = DEFAULT_MIN_TTL
     rejected: str | None = None
 
+    def refuses(self, token: LiveToken) -> bool:
+        """Whether *token* is the one that was rejected."""
+        return self.rejected is not None and fingerprint(token.access_token) == self.rejected
+
     def met_by(self, token: LiveToken, now: datetime) -> bool:
         """Whether *token* will do, or a new one would not be better."""
-        if now >= token.expires_at:
-            return False
-        old_enough = now >= token.obtained_at + REJECTED_REST
-        if self.rejected is not None and old_enough and fingerprint(token.access_token) == self.rejected:
+        if now >= token.expires_at or self.refuses(token):
             return False
         long_enough = (token.expires_at - now).total_seconds() >= self.min_ttl
         return long_enough or now < token.obtained_at + SHORT_REST
@@ -201,7 +202,11 @@ class Access:
             wanted = scopes_to_hand_out(entry.grant, scopes, rule)
             live = entry.tokens.get(scope_key(wanted, entry.grant.granted))
             narrower = None if wanted == entry.grant.granted else wanted
-            if live is not None and now < live.expires_at and (trouble is not None or need.met_by(live, now)):
+            refused = live is not None and need.refuses(live)
+            if refused and trouble is None and not await self._may_force(grant_id, narrower):
+                need, refused = Need(min_ttl), False
+            valid = live is not None and now < live.expires_at and not refused
+            if live is not None and valid and (trouble is not None or need.met_by(live, now)):
                 if now >= live.stale_at and trouble is None:
                     self._refresher.beside(grant_id, narrower)
                 return self._hand_out(entry, live, now, need, rule, caller)
@@ -226,6 +231,15 @@ class Access:
         if entry is not None and not self._silent():
             return entry
         return await self._refresher.load(grant_id)
+
+    async def _may_force(self, grant_id: str, scopes: Scopes | None) -> bool:
+        """Whether a rejected token may cause a refresh now; the row lease is never given back, but lapses."""
+        if self._refresher.flies(grant_id, scopes):
+            return True
+        claim = await self._means.store.take(
+            f"rejected:{grant_id}", self._means.owner(), seconds=REJECTED_REST
+        )
+        return isinstance(claim, Lease)
 
     def _hand_out(
         self, entry: Entry, live: LiveToken, now: datetime, need: Need, rule: Scopes, caller: str | None

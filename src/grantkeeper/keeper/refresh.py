@@ -39,6 +39,10 @@ POLL_SECONDS = 0.25
 WAIT_LIMIT = LEASE_SECONDS + 5.0
 
 
+def _flight_key(grant_id: str, scopes: Scopes | None) -> tuple[str, str]:
+    return grant_id, "" if scopes is None else wire(scopes)
+
+
 def _never(token: LiveToken, now: datetime) -> bool:
     return False
 
@@ -102,6 +106,10 @@ class Refresher:
         if not self._closing:
             self._flight(grant_id, scopes, lambda token, now: now < token.stale_at)
 
+    def flies(self, grant_id: str, scopes: Scopes | None) -> bool:
+        """Whether such a refresh is under way in this process."""
+        return _flight_key(grant_id, scopes) in self._flights
+
     def live(self, grant: Grant, stored: StoredToken) -> LiveToken:
         """*stored*, opened, with the dice thrown for when it counts as stale."""
         margin = stale_margin(stored.expires_at - stored.obtained_at, self._means.dice.roll())
@@ -124,7 +132,7 @@ class Refresher:
     def _flight(
         self, grant_id: str, scopes: Scopes | None, satisfied: Satisfied, *, proof: bool = False
     ) -> asyncio.Task[Entry]:
-        key = (grant_id, "proof" if proof else "" if scopes is None else wire(scopes))
+        key = (grant_id, "proof") if proof else _flight_key(grant_id, scopes)
         running = self._flights.get(key)
         if running is not None:
             return running

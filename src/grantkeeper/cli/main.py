@@ -1,0 +1,76 @@
+"""Where `grantkeeper` begins: which commands there are, and how they end."""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError
+
+import grantkeeper
+from grantkeeper.errors import GrantkeeperError
+
+app = App(
+    name="grantkeeper",
+    help="Sign users in with Google once, and call Google's APIs for them for years.",
+    help_epilogue="Exit status: 0 ok, 1 failed, 2 usage, 3 consent needed, 4 unavailable. "
+    "Results go to standard output, all else to standard error.",
+    version=grantkeeper.__version__,
+)
+
+_grants = App(name="grants", help="List, show and end grants.")
+_callers = App(name="callers", help="Make and end the keys of backends that may ask the service.")
+
+app.command("grantkeeper.cli.setup:init")
+app.command("grantkeeper.cli.setup:migrate")
+app.command("grantkeeper.cli.setup:serve")
+app.command("grantkeeper.cli.use:redeem")
+app.command("grantkeeper.cli.use:preflight")
+app.command("grantkeeper.cli.use:token")
+app.command(_grants)
+app.command(_callers)
+app.command("grantkeeper.cli.doctor:doctor")
+app.command("grantkeeper.cli.setup:emulator")
+app.command("grantkeeper.cli.demo:demo")
+
+_grants.command("grantkeeper.cli.grants:list_grants", name="list")
+_grants.command("grantkeeper.cli.grants:show")
+_grants.command("grantkeeper.cli.grants:revoke")
+_grants.command("grantkeeper.cli.grants:forget")
+
+_callers.command("grantkeeper.cli.callers:create")
+_callers.command("grantkeeper.cli.callers:list_callers", name="list")
+_callers.command("grantkeeper.cli.callers:revoke")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; what it exits with."""
+    from grantkeeper.cli.common import USAGE, complain, exit_status
+
+    as_json = "--json" in arguments
+    try:
+        status = app(list(arguments), print_error=False, exit_on_error=False, result_action="return_value")
+    except CycloptsError as error:
+        # The sentence of the parser, in our manner; its boxes are for terminals only.
+        print(f"grantkeeper: {_plain(error)}", file=sys.stderr)
+        print("hint: grantkeeper COMMAND --help lists what it takes", file=sys.stderr)
+        return USAGE
+    except GrantkeeperError as error:
+        complain(error, as_json=as_json)
+        return exit_status(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has left; say nothing more to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status if isinstance(status, int) else 0
+
+
+def _plain(error: CycloptsError) -> str:
+    return " ".join(str(error).split())
+
+
+def main() -> NoReturn:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))

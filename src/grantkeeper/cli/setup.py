@@ -1,0 +1,143 @@
+"""Making an installation and running it: init, migrate, serve, emulator."""
+
+from pathlib import Path
+
+from grantkeeper.cli.common import HUMAN, OK, Manner, answer, hint, say, settings
+
+CONFIG = "grantkeeper.toml"
+KEYS = "keys.json"
+
+TEMPLATE = """\
+# Settings of grantkeeper. Every name here may also come from the environment,
+# as GRANTKEEPER_ and the name in capitals, which wins.
+
+database_url = "sqlite:///grantkeeper.db"
+
+# Needed to open anything in the database. Keep a copy apart from it: without
+# this file every user must sign in again.
+keys = "keys.json"
+
+# The file that the Google Cloud console gives for your *web* client.
+{clients}
+# Our own address as apps and browsers reach it. Session tokens and the redirect
+# flow need it.
+# public_url = "https://auth.example.com"
+"""
+
+
+def init(*, manner: Manner = HUMAN) -> int:
+    """
+    Make keys.json and grantkeeper.toml here, and the database; what exists is left as it is.
+    """
+    from grantkeeper.adapters.sealing import generate_keys
+
+    here = Path.cwd()
+    made: list[str] = []
+    if not (here / CONFIG).exists():
+        _create(here / CONFIG, TEMPLATE.format(clients=_clients_line(here)))
+        made.append(CONFIG)
+    found = settings()
+    if not found.keys.exists():
+        generate_keys(found.keys)
+        made.append(str(found.keys))
+    _migrate()
+    if manner.json:
+        answer({"made": made, "database": "migrated", "keys": str(found.keys)})
+        return OK
+    for name in made:
+        say(f"made {name}")
+    say("the database is ready")
+    if not found.clients:
+        hint(f"Put your client_secret_*.json beside {CONFIG} and name it there as client_secrets.")
+    hint(
+        "grantkeeper callers create NAME makes a key for your backend; grantkeeper serve starts the service."
+    )
+    return OK
+
+
+def migrate(*, manner: Manner = HUMAN) -> int:
+    """Bring the database to this release's schema."""
+    _migrate()
+    if manner.json:
+        answer({"database": "migrated"})
+    else:
+        say("the database is ready")
+    return OK
+
+
+def serve(*, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, manner: Manner = HUMAN) -> int:
+    """
+    Run the service until it is told to stop.
+
+    Parameters
+    ----------
+    host
+        The address to listen on.
+    port
+        The port to listen on.
+    workers
+        How many processes serve; each is a full node.
+    """
+    from grantkeeper.server.serve import serve as run
+
+    return run(settings(), host=host, port=port, workers=workers)
+
+
+def emulator(
+    *,
+    port: int = 8085,
+    host: str = "127.0.0.1",
+    clock_file: Path | None = None,
+    issuer: str | None = None,
+    manner: Manner = HUMAN,
+) -> int:
+    """
+    Run Google's side, for development and tests, until it is told to stop.
+
+    Parameters
+    ----------
+    port
+        The port to listen on; 0 takes a free one.
+    host
+        The address to listen on; keep it on this machine.
+    clock_file
+        Share a clock that POST /emulator/clock moves, through this file.
+    issuer
+        What ID tokens name as issuer, where a verifier insists on Google's.
+    """
+    from grantkeeper.emulator.runner import run
+
+    def ready(url: str) -> None:
+        if manner.json:
+            answer({"url": url})
+        else:
+            say(f"the emulator of Google is at {url}; open it for its pages and controls")
+
+    run(port=port, host=host, clock_file=clock_file, issuer=issuer, ready=ready)
+    return OK
+
+
+def _create(path: Path, text: str) -> None:
+    """Write a new file; one that has appeared meanwhile is left alone."""
+    with path.open("x", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _clients_line(here: Path) -> str:
+    found = sorted(here.glob("client_secret*.json"))
+    if len(found) == 1:
+        return f'client_secrets = "{found[0].name}"\n'
+    return '# client_secrets = "client_secret.json"\n'
+
+
+def _migrate() -> None:
+    """Opening the SQLite store makes and migrates it."""
+    import asyncio
+
+    from grantkeeper.library import adapters
+
+    async def once() -> None:
+        store = await adapters.store(settings())
+        await store.close()
+
+    asyncio.run(once())
