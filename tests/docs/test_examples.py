@@ -1,0 +1,153 @@
+"""The examples in README, tutorial and how-to guides do what the pages say."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from grantkeeper.testing.google import GoogleEmulator
+from tests.docs.examples import Reader, examples, reader_environment
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs" / "tutorial").glob("*.md")),
+    *sorted((ROOT / "docs" / "how-to").glob("*.md")),
+]
+WITH_EXAMPLES = [page for page in PAGES if any(example.runs for example in examples(page))]
+
+
+@pytest.fixture
+def reader(tmp_path: Path, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    """Someone in an empty directory that holds the client file alone."""
+    assert google_emulator.client_secret
+    shutil.copy(google_emulator.client_secret, tmp_path / "client_secret.json")
+    environment = reader_environment(google_emulator, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in [*os.environ]:
+        if name.startswith("GRANTKEEPER_"):
+            monkeypatch.delenv(name)
+    for name, value in environment.items():
+        if name.startswith("GRANTKEEPER_"):
+            monkeypatch.setenv(name, value)
+    return Reader(tmp_path, google_emulator, environment)
+
+
+@pytest.mark.slow
+@pytest.mark.processes
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_the_examples_of_a_page_run(page: Path, reader: Reader):
+    """
+    Done in order, in an empty directory, every block does what the page says.
+    """
+    assert reader.read(page) == sum(example.runs for example in examples(page))
+
+
+# -- the runner itself --------------------------------------------------------------------------
+
+
+def page(place: Path, text: str) -> Path:
+    written = place / "page.md"
+    written.write_text(text, "utf-8")
+    return written
+
+
+def test_blocks_share_names_and_variables(tmp_path: Path, reader: Reader):
+    """
+    A later block uses what an earlier one made, in Python and in the shell.
+    """
+    text = """
+```python
+import asyncio
+number = await asyncio.sleep(0, 41)
+```
+
+```sh
+WORD=hello
+```
+
+```python
+print(number + 1)
+```
+
+<!-- example: prints -->
+```text
+42
+```
+
+```sh
+echo "{\\"said\\": \\"$WORD you\\", \\"count\\": 3}"
+```
+
+<!-- example: answers -->
+```json
+{"said": "hello …", "count": 7}
+```
+"""
+    assert 4 == reader.read(page(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```python\nassert False\n```\n",
+        "```sh\nfalse\n```\n",
+        "```sh\nfalse | true\n```\n",
+        "```sh\necho one\n```\n\n<!-- example: prints -->\n```text\ntwo\n```\n",
+        '```sh\necho \'{"a": 1, "b": 2}\'\n```\n\n<!-- example: answers -->\n```json\n{"a": 1}\n```\n',
+        '```sh\necho \'{"a": "x"}\'\n```\n\n<!-- example: answers -->\n```json\n{"a": "y…"}\n```\n',
+        "<!-- example: stays: http://127.0.0.1:9/ -->\n```sh\nexit 1\n```\n",
+    ],
+)
+def test_a_wrong_example_fails(tmp_path: Path, reader: Reader, text: str):
+    """
+    A page whose block fails, or prints something else, does not pass.
+    """
+    with pytest.raises(AssertionError):
+        reader.read(page(tmp_path, text))
+
+
+def test_a_block_can_be_left_out(tmp_path: Path, reader: Reader):
+    """
+    What needs a Google account says so and is not run.
+    """
+    text = "<!-- example: not run: needs an account at Google -->\n```sh\nexit 1\n```\n"
+
+    assert 0 == reader.read(page(tmp_path, text))
+
+
+def test_a_misspelt_mark_is_refused(tmp_path: Path):
+    """
+    A mark with a typing error would quietly change what is tested.
+    """
+    with pytest.raises(ValueError, match="no such example"):
+        examples(page(tmp_path, "<!-- example: nor run: x -->\n```sh\ntrue\n```\n"))
+
+
+def test_ports_are_replaced_and_servers_end_with_the_page(tmp_path: Path, reader: Reader):
+    """
+    A server on a fixed port of the page gets a free one, answers, and is gone afterwards.
+    """
+    text = """
+<!-- example: stays: http://127.0.0.1:8000/ -->
+```sh
+echo $$ >pid
+exec python -m http.server --bind 127.0.0.1 --directory . 8000
+```
+"""
+    # The module takes its port by position, which no page's command does.
+    text = text.replace(". 8000", '. "${AT##*:}"').replace("echo", "AT=127.0.0.1:8000\necho")
+    reader.read(page(tmp_path, text))
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_bare_code_block_needs_no_runner(tmp_path: Path):
+    """
+    Blocks in other languages are shown and not run.
+    """
+    found = examples(page(tmp_path, "```toml\nx = 1\n```\n"))
+
+    assert [False] == [example.runs for example in found]
