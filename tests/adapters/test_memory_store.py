@@ -1,0 +1,99 @@
+"""The memory store keeps every promise of a store, and forgets when told to."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+
+from grantkeeper.adapters.memory import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, MemoryStore
+from grantkeeper.model import Change, Lease
+from grantkeeper.ports import Insert, Release, Replace
+from grantkeeper.testing.conformance import StoreConformance
+from grantkeeper.testing.records import NOW, a_grant
+
+
+@dataclass
+class Hand:
+    """A clock that a test sets by hand."""
+
+    seconds: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+class TestMemoryStore(StoreConformance):
+    """On the machine's own clock."""
+
+    @pytest.fixture
+    def store(self) -> MemoryStore:
+        return MemoryStore()
+
+
+class TestMemoryStoreByHand(StoreConformance):
+    """On a clock that only the test moves."""
+
+    @pytest.fixture
+    def hand(self) -> Hand:
+        return Hand()
+
+    @pytest.fixture
+    def store(self, hand: Hand) -> MemoryStore:
+        self.hand = hand
+        return MemoryStore(monotonic=hand)
+
+    async def outlast(self, seconds: float) -> None:
+        self.hand.seconds += seconds
+
+
+@pytest.mark.anyio
+async def test_an_old_feed_is_swept_but_for_the_newest_change() -> None:
+    """
+    Ten minutes of the feed are kept; who was away longer is told to look at everything.
+    """
+    hand = Hand()
+    store = MemoryStore(monotonic=hand)
+    await store.commit(Insert(a_grant(1)), Insert(a_grant(2)), Insert(a_grant(3)))
+    hand.seconds += FEED_SECONDS - 1
+    young = await store.sweep(NOW)
+    hand.seconds += 1
+    old = await store.sweep(NOW)
+
+    assert (0, 2) == (young, old)
+    assert [Change(3, "all", "")] == await store.changes(0, seconds=0)
+    assert [Change(3, "all", "")] == await store.changes(1, seconds=0)
+    assert [Change(3, "grant", a_grant(3).id)] == await store.changes(2, seconds=0)
+    assert [] == await store.changes(3, seconds=0)
+
+
+@pytest.mark.anyio
+async def test_a_long_feed_is_swept_whatever_its_age() -> None:
+    """
+    The feed keeps a number of rows at most.
+    """
+    store = MemoryStore(monotonic=Hand())
+    grant = a_grant()
+    await store.commit(Insert(grant))
+    extra = 10
+    await store.commit(*(Replace(replace(grant, version=version)) for version in range(1, FEED_ROWS + extra)))
+
+    assert extra == await store.sweep(NOW)
+
+
+@pytest.mark.anyio
+async def test_leases_long_past_are_forgotten() -> None:
+    """
+    A day after its end a lease goes, released or lapsed.
+    """
+    hand = Hand()
+    store = MemoryStore(monotonic=hand)
+    lease = await store.take("released", "me", seconds=60)
+    assert isinstance(lease, Lease)
+    await store.commit(Release(lease))
+    await store.take("lapsed", "me", seconds=60)
+    hand.seconds += LEASE_SECONDS
+    first = await store.sweep(NOW + timedelta(days=1))
+    hand.seconds += 60
+    second = await store.sweep(NOW + timedelta(days=1))
+
+    assert (1, 1) == (first, second)
