@@ -1,12 +1,13 @@
 """The outermost layer: finds out which endpoint a request is for and lets the planned fault strike."""
 
 import asyncio
+import contextlib
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from grantkeeper.emulator.faults import Answer, Fault
+from grantkeeper.emulator.faults import Answer, Fault, Missed
 from grantkeeper.emulator.forms import grant_kind
 from grantkeeper.emulator.world import World
 
@@ -87,15 +88,20 @@ class FaultLayer:
         if fault is None:
             await self.app(scope, receive, send)
             return
-        self.world.count("faults", endpoint, fault.kind.name)
+        answer = Answer()
         if fault.processed:
             extensions = {**scope.get("extensions", {}), FAULT: fault}
             answer = await _collect(self.app, {**scope, "extensions": extensions}, receive)
         else:
-            answer = Answer()
             self.world.count(endpoint, kind, fault.kind.outcome or fault.kind.name)
         if fault.kind.spoil is not None:
-            answer = fault.kind.spoil(answer, fault, self.world)
+            try:
+                answer = fault.kind.spoil(answer, fault, self.world)
+            except Missed:
+                self.world.faults.give_back(fault)
+                await _send_whole(answer, send)
+                return
+        self.world.count("faults", endpoint, fault.kind.name)
         await _deliver(answer, fault, scope, receive, send)
 
 
@@ -151,7 +157,7 @@ async def _deliver(answer: Answer, fault: Fault, scope: Scope, receive: Receive,
         await _hang_up(scope, receive)
         return
     if delivery == "late":
-        await asyncio.sleep(fault.seconds(2.0))
+        await _linger(fault.seconds(2.0), receive)
     if delivery == "half":
         await _send_head(answer, send)
         half = answer.body[: len(answer.body) // 2]
@@ -176,6 +182,14 @@ async def _send_whole(answer: Answer, send: Send) -> None:
         piece = answer.body[start : start + _PIECE]
         await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _linger(seconds: float, receive: Receive) -> None:
+    """Wait, but not longer than the client does."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while (await receive())["type"] != "http.disconnect":
+                pass
 
 
 async def _drip(body: bytes, seconds: float, send: Send) -> None:

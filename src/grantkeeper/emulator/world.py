@@ -6,7 +6,7 @@ import secrets
 import threading
 from base64 import b32encode
 from collections import deque
-from collections.abc import Container
+from collections.abc import Callable, Container
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -50,13 +50,20 @@ class World:
         self.clock = MovableClock(clock_file)
         self.keys = KeyRing()
         self.faults = FaultPlan(MENU)
+        self.on_reset: list[Callable[[], None]] = []
         self._begin()
 
     def reset(self) -> None:
-        """Begin again: no users, grants, tokens, faults or counters. Clock and keys stay as they are."""
+        """
+        Begin again: no users, grants, tokens, faults or counters. Clock and keys stay as they are.
+
+        Whatever keeps state elsewhere (the files of Drive) forgets it through `on_reset`.
+        """
         with self.lock:
             self.faults.remove()
             self._begin()
+            for forget in self.on_reset:
+                forget()
 
     def _begin(self) -> None:
         self.users: dict[str, User] = {}
