@@ -1,0 +1,1 @@
+"""The service: the keeper's core behind HTTP (design section 3)."""

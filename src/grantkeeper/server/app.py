@@ -1,0 +1,87 @@
+"""The ASGI application: the raw route of tokens in front, the router of everything else behind."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from grantkeeper.errors import GrantkeeperError
+from grantkeeper.server import token, wire
+from grantkeeper.server.logs import Log, embedded_log, failure
+from grantkeeper.server.metrics import Board
+from grantkeeper.server.operations import Operation
+from grantkeeper.server.resource import Nowhere, Resource
+from grantkeeper.server.routes import APP_ROUTES, ROUTES
+from grantkeeper.server.service import Service
+
+if TYPE_CHECKING:
+    from grantkeeper.library.core import KeeperCore
+
+
+class App:
+    """
+    The service as an ASGI app.
+
+    Attributes:
+        service: What its routes share; a process of our own runs `Service.watch` beside it.
+    """
+
+    def __init__(self, service: Service, router: ASGIApp, lane: ASGIApp | None) -> None:
+        self.service = service
+        self._router = router
+        self._lane = lane
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request. Nobody but HTTP is served."""
+        if scope["type"] != "http":
+            await _decline(scope, receive, send)
+            return
+        if self._lane is None or scope["path"] != token.PATH or scope["method"] != "POST":
+            await self._router(scope, receive, send)
+            return
+        try:
+            await self._lane(scope, receive, send)
+        except Exception as error:  # noqa: BLE001 - the last resort: no traceback ever leaves
+            self.service.log.error("request.failed", route=token.PATH, **failure(error))
+            answer = wire.internal_error()
+            if isinstance(error, GrantkeeperError):
+                answer = wire.refusal(error)
+            await wire.send_answer(send, answer, self.service.ids.of(dict(scope["headers"])))
+
+
+async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "websocket":
+        await receive()
+        await send({"type": "websocket.close", "code": 1002})
+        return
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+def _router(service: Service, operations: Iterable[Operation]) -> Router:
+    by_path: dict[str, dict[str, Operation]] = defaultdict(dict)
+    for operation in operations:
+        by_path[operation.path][operation.method] = operation
+    routes = [Route(path, Resource(service, path, methods)) for path, methods in by_path.items()]
+    return Router(routes, redirect_slashes=False, default=Nowhere(service))
+
+
+def create_app(
+    core: "KeeperCore", *, log: Log | None = None, board: Board | None = None, apps_only: bool = False
+) -> App:
+    """
+    The service around *core*, for any ASGI server on the core's own loop.
+
+    Args:
+        log: Where events go; default the program's own logging.
+        board: Where workers put their numbers for one another.
+        apps_only: Only the routes that apps and their users need, to be mounted in another program.
+    """
+    service = Service(core, log=embedded_log() if log is None else log, board=board)
+    if apps_only:
+        return App(service, _router(service, APP_ROUTES), None)
+    router = _router(service, ROUTES)
+    return App(service, router, token.TokenLane(service, router))

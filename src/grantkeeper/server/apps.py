@@ -1,0 +1,183 @@
+"""The routes for apps: redeeming a code, asking beforehand, and our own redirect flow."""
+
+from typing import Final
+from urllib.parse import quote
+
+import msgspec
+
+from grantkeeper.errors import InvalidRequest
+from grantkeeper.keeper.plan import RedeemRequest
+from grantkeeper.keeper.preflight import PreflightRequest
+from grantkeeper.server.answers import PreflightAnswer, RedeemAnswer, TicketAnswer
+from grantkeeper.server.call import Call
+from grantkeeper.server.callers import require_client
+from grantkeeper.server.guard import Origins
+from grantkeeper.server.requests import (
+    Address,
+    Name,
+    PreflightBody,
+    RedeemBody,
+    ResultBody,
+    Text,
+    TicketBody,
+    idempotency_key,
+)
+from grantkeeper.server.service import Service
+from grantkeeper.server.wire import NO_STORE, Answer, Header, json_answer
+
+
+async def redeem(service: Service, call: Call) -> Answer:
+    """``POST /v1/redeem``: a one-time code becomes a grant."""
+    service.limits.sign_in(call.address)
+    key = idempotency_key(call.all(b"idempotency-key"))
+    body = await call.body(RedeemBody)
+    caller = call.caller
+    if caller is None and (body.user is not None or body.expect_subject is not None):
+        raise InvalidRequest("user and expect_subject are accepted only with a caller key")
+    if caller is not None:
+        require_client(caller, body.client)
+    client = service.core.client(body.client)
+    if caller is not None:
+        require_client(caller, client.name)
+    Origins.check_client(client, call.origin)
+    redeemed = await service.core.redeem(
+        RedeemRequest(
+            code=body.code,
+            client=client.name,
+            source=body.source,
+            redirect_uri=body.redirect_uri,
+            code_verifier=body.code_verifier,
+            nonce=body.nonce,
+            id_token=body.id_token,
+            scopes=body.scopes,
+            idempotency_key=key,
+            origin=None if call.origin is None else call.origin.decode("latin-1"),
+            trusted=caller is not None,
+            caller=caller,
+            user=body.user,
+            expect_subject=body.expect_subject,
+        )
+    )
+    return json_answer(RedeemAnswer.of(redeemed))
+
+
+async def preflight(service: Service, call: Call) -> Answer:
+    """``POST /v1/preflight``: what the app should do before it shows a sign-in."""
+    service.limits.sign_in(call.address)
+    body = await call.body(PreflightBody)
+    if call.caller is not None:
+        require_client(call.caller, body.client)
+    client = service.core.client(body.client)
+    if call.caller is not None:
+        require_client(call.caller, client.name)
+    Origins.check_client(client, call.origin)
+    found = await service.core.preflight(
+        PreflightRequest(id_token=body.id_token, client=client.name, source=body.source, scopes=body.scopes)
+    )
+    return json_answer(PreflightAnswer.of(found))
+
+
+# -- the redirect flow ---------------------------------------------------------------------------
+
+
+class BeginQuery(msgspec.Struct, kw_only=True, frozen=True):
+    """How a browser enters the redirect flow."""
+
+    return_to: Address | None = None
+    scopes: Text | None = None
+    ticket: Name | None = None
+    login_hint: Name | None = None
+
+
+class CallbackQuery(msgspec.Struct, kw_only=True, frozen=True):
+    """How the issuer sends the browser back (RFC 6749 4.1.2, RFC 9207)."""
+
+    state: Text | None = None
+    code: Text | None = None
+    error: Text | None = None
+    iss: Address | None = None
+
+
+SECURE_COOKIE: Final = "__Host-grantkeeper-connect"
+PLAIN_COOKIE: Final = "grantkeeper-connect"
+"""On loopback without TLS, where a browser refuses the prefix; nobody else is on that wire."""
+
+
+def _cookie_name(service: Service, call: Call) -> tuple[str, bool]:
+    # Transport.sender let the request in: plainly it can only have come over loopback.
+    proxied = any(name.startswith(b"x-forwarded") or name == b"forwarded" for name in call.headers)
+    secure = proxied or call.scope.get("scheme") == "https"
+    return (SECURE_COOKIE, True) if secure else (PLAIN_COOKIE, False)
+
+
+def _cookie(name: str, value: str, max_age: int, *, secure: bool) -> Header:
+    text = f"{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax"
+    return (b"set-cookie", (text + "; Secure" if secure else text).encode())
+
+
+def _read_cookie(call: Call, name: str) -> str | None:
+    for header in call.all(b"cookie"):
+        for pair in header.decode("latin-1").split(";"):
+            key, _, value = pair.strip().partition("=")
+            if key == name:
+                return value
+    return None
+
+
+def _redirect(address: str, *headers: Header) -> Answer:
+    """Send the browser on. Only addresses that the core made or the settings list come here."""
+    location = quote(address, safe="%/:=&?~#+!$,;'@()*[]").encode()
+    return Answer(
+        303, headers=((b"location", location), (b"referrer-policy", b"no-referrer"), NO_STORE, *headers)
+    )
+
+
+async def connect(service: Service, call: Call) -> Answer:
+    """``GET /connect/{client}``: send a browser to the issuer."""
+    service.limits.sign_in(call.address)
+    client = service.core.client(call.path("client"))
+    query = call.query(BeginQuery)
+    begun = await service.core.connect.begin(
+        client.name,
+        return_to=query.return_to,
+        scopes=query.scopes,
+        ticket=query.ticket,
+        login_hint=query.login_hint,
+    )
+    name, secure = _cookie_name(service, call)
+    return _redirect(begun.url, _cookie(name, begun.cookie, begun.max_age, secure=secure))
+
+
+async def callback(service: Service, call: Call) -> Answer:
+    """``GET /connect/callback``: the issuer sent the browser back."""
+    service.limits.sign_in(call.address)
+    query = call.query(CallbackQuery)
+    name, secure = _cookie_name(service, call)
+    address = await service.core.connect.callback(
+        state=query.state,
+        cookie=_read_cookie(call, name),
+        code=query.code,
+        error=query.error,
+        iss=query.iss,
+    )
+    return _redirect(address, _cookie(name, "", 0, secure=secure))
+
+
+async def ticket(service: Service, call: Call) -> Answer:
+    """``POST /v1/connect/tickets``: whoever comes with this ticket is attached to that user."""
+    caller = call.asking()
+    body = await call.body(TicketBody)
+    require_client(caller, body.client)
+    client = service.core.client(body.client)
+    require_client(caller, client.name)
+    value, expires_in = await service.core.connect.ticket(client.name, body.user, body.expect_subject)
+    return json_answer(TicketAnswer(ticket=value, expires_in=expires_in), 201)
+
+
+async def result(service: Service, call: Call) -> Answer:
+    """``POST /v1/connect/results``: what the browser's ``?result=`` stands for."""
+    caller = call.asking()
+    body = await call.body(ResultBody)
+    redeemed = await service.core.connect.result(body.result)
+    require_client(caller, redeemed.client)
+    return json_answer(RedeemAnswer.of(redeemed))

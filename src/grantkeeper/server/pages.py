@@ -1,0 +1,134 @@
+"""The few pages that people see: small, calm, readable without scripts or anything from elsewhere."""
+
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from grantkeeper import __version__
+from grantkeeper.errors import GrantkeeperError
+from grantkeeper.server import wire
+from grantkeeper.server.openapi import document
+from grantkeeper.server.operations import Door, Operation
+from grantkeeper.server.wire import NO_STORE, Answer, Header
+
+HTML: Final[Header] = (b"content-type", b"text/html; charset=utf-8")
+SAFE: Final[tuple[Header, ...]] = (
+    (
+        b"content-security-policy",
+        b"default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    ),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+)
+
+WHO: Final = {
+    Door.OPEN: "Anybody, for probes",
+    Door.BROWSER: "A browser",
+    Door.APP: "An app, with the header X-Requested-With",
+    Door.CALLER: "A backend, with a caller key",
+}
+
+
+@cache
+def _templates() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("grantkeeper.server"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["version"] = __version__
+    return environment
+
+
+def _page(template: str, **values: Any) -> bytes:
+    return _templates().get_template(template).render(values).encode()
+
+
+@cache
+def home() -> Answer:
+    """``/``: what this is."""
+    return Answer(200, _page("home.html"), (HTML, NO_STORE, *SAFE))
+
+
+@cache
+def docs(operations: tuple[Operation, ...]) -> Answer:
+    """``/docs``: the table of routes for people."""
+    body = _page("docs.html", operations=[_described(one) for one in operations], errors=_errors())
+    return Answer(200, body, (HTML, NO_STORE, *SAFE))
+
+
+@cache
+def style() -> Answer:
+    """How the pages look."""
+    css = files("grantkeeper.server").joinpath("assets", "grantkeeper.css").read_bytes()
+    return Answer(
+        200,
+        css,
+        ((b"content-type", b"text/css; charset=utf-8"), (b"cache-control", b"public, max-age=3600"), SAFE[2]),
+    )
+
+
+def trouble(error: GrantkeeperError, answer: Answer) -> Answer:
+    """*answer*, a refusal, as a page for a person whose browser was on its way through our redirect flow."""
+    body = _page("trouble.html", text=error.text, hint=error.hint, code=error.code)
+    kept = tuple(header for header in answer.headers if header[0] != b"content-type")
+    return Answer(answer.status, body, (HTML, *kept, *SAFE), answer.error)
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    openapi = document([operation])
+    (methods,) = openapi["paths"].values()
+    (described,) = methods.values()
+    schemas = openapi["components"]["schemas"]
+    return {
+        "operation": operation,
+        "who": WHO[operation.door],
+        "parameters": described["parameters"],
+        "body": _fields(schemas, operation.body),
+        "answer": _fields(schemas, operation.answer),
+        "codes": sorted({(wire.STATUS[error], error.code) for error in operation.refusals()}),
+    }
+
+
+def _fields(schemas: dict[str, Any], kind: type | None) -> list[dict[str, Any]]:
+    if kind is None:
+        return []
+    schema = schemas[kind.__name__]
+    required = schema.get("required", [])
+    return [
+        {"name": name, "type": _type(field), "required": name in required}
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _type(field: dict[str, Any]) -> str:
+    if "anyOf" in field:
+        return " or ".join(_type(option) for option in field["anyOf"])
+    if "$ref" in field:
+        name = str(field["$ref"]).rpartition("/")[2].removesuffix("Answer")
+        return name if name in ("GrantState", "Reason", "IdentitySource") else f"{name.lower()} object"
+    if field.get("type") == "array":
+        return f"list of {_type(field.get('items', {}))}"
+    if field.get("format") == "date-time":
+        return "time (RFC 3339)"
+    names = {"string": "text", "boolean": "true or false", "integer": "number"}
+    return names.get(str(field.get("type")), str(field.get("type", "anything")))
+
+
+def _errors() -> Iterable[dict[str, Any]]:
+    rows = [
+        {
+            "status": status,
+            "code": error.code,
+            "text": (error.__doc__ or "").strip().splitlines()[0],
+            "advice": error.advice,
+            "retry": error.retry,
+        }
+        for error, status in wire.STATUS.items()
+    ]
+    return sorted(rows, key=lambda row: (row["status"], row["code"]))

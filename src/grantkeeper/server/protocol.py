@@ -1,0 +1,172 @@
+"""
+How bytes become requests: uvicorn's parser with the limits that it has not.
+
+A head may have only so many bytes and a request only so many seconds from its
+first byte to its last; who is slower gets 408 and the connection ends. Garbage gets
+a JSON answer like everything else, with a request id.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from grantkeeper.errors import InvalidRequest, TooSlow
+from grantkeeper.server import wire
+from grantkeeper.server.guard import RequestIds
+from grantkeeper.server.wire import Answer
+
+LARGEST_HEAD: Final = 32 * 1024
+MOST_HEADERS: Final = 100
+REQUEST_SECONDS: Final = 10.0
+SILENT_SECONDS: Final = 30.0
+"""How long a new connection may stay without a byte; load balancers open some in advance."""
+
+
+class HeadTooLarge(Exception):
+    """Ends the parsing of a head."""
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """One connection."""
+
+    request_seconds = REQUEST_SECONDS
+    silent_seconds = SILENT_SECONDS
+    ids = RequestIds()
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        super().__init__(config, server_state, app_state, _loop)
+        self._since: float | None = None
+        self._in_head = False
+        self._head_raw = 0
+        self._head_parsed = 0
+        self._too_large = False
+        self._watch: asyncio.TimerHandle | None = None
+
+    # -- what asyncio calls -----------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Somebody is there; the clock starts."""
+        super().connection_made(transport)
+        self._since = self.loop.time()
+        self._watch = self.loop.call_later(min(self.silent_seconds, self.request_seconds), self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """They are gone."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and see that a head does not grow without end in its buffer."""
+        head_was_open = self._in_head
+        super().data_received(data)
+        if self._in_head and head_was_open and not self.transport.is_closing():
+            self._head_raw += len(data)
+            if self._head_raw > LARGEST_HEAD:
+                self._refuse(wire.headers_too_large())
+
+    # -- what the parser calls --------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        """The first byte of a request."""
+        super().on_message_begin()
+        self._since = self.loop.time()
+        self._in_head = True
+        self._head_raw = self._head_parsed = 0
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the address."""
+        self._grow(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, whole."""
+        self._grow(len(name) + len(value) + 4)
+        if len(self.headers) >= MOST_HEADERS:
+            self._too_large = True
+            raise HeadTooLarge
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is whole."""
+        self._in_head = False
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The last byte of a request; from here on it is our turn."""
+        self._since = None
+        super().on_message_complete()
+
+    def _grow(self, size: int) -> None:
+        self._head_parsed += size
+        if self._head_parsed > LARGEST_HEAD:
+            self._too_large = True
+            raise HeadTooLarge
+
+    # -- refusing ---------------------------------------------------------------------------------
+
+    def send_400_response(self, msg: str) -> None:
+        """What the parser cannot read."""
+        if self._too_large:
+            self._refuse(wire.headers_too_large())
+        else:
+            self._refuse(wire.refusal(InvalidRequest("this is not an HTTP request that can be read")))
+
+    def _refuse(self, answer: Answer) -> None:
+        """Answer past the application and hang up; an answer to an earlier request goes first and alone."""
+        cycle = self.cycle
+        in_body = self._since is not None and not self._in_head
+        if cycle is not None and cycle.response_complete and in_body:
+            # It was answered before it was whole; a second answer would be taken for the next one's.
+            self.transport.close()
+            return
+        if cycle is not None and not cycle.response_complete:
+            if not in_body or cycle.response_started or self.pipeline:
+                cycle.keep_alive = False
+                self.pipeline.clear()
+                return
+            # The very request whose body does not come: the application learns that nobody waits.
+            cycle.disconnected = True
+            cycle.message_event.set()
+        request_id = self.ids.of(dict(self.headers or ()))
+        lines = [
+            STATUS_LINE[answer.status],
+            *(name + b": " + value + b"\r\n" for name, value in answer.headers),
+            b"content-length: %d\r\n" % len(answer.body),
+            b"x-request-id: " + request_id + b"\r\n",
+            b"connection: close\r\n\r\n",
+            answer.body,
+        ]
+        self.transport.write(b"".join(lines))
+        self.transport.close()
+
+    def _look(self) -> None:
+        """Now and then: is somebody slower than allowed?"""
+        self._watch = None
+        if self.transport.is_closing():
+            return
+        now = self.loop.time()
+        wait = self.request_seconds
+        if self._since is not None and not self.flow.read_paused:
+            begun = self._in_head or self.cycle is not None
+            limit = self.request_seconds if begun else self.silent_seconds
+            wait = self._since + limit - now
+            if wait <= 0:
+                if begun:
+                    self._refuse(wire.refusal(TooSlow(f"the request was not whole after {limit:g} seconds")))
+                else:
+                    self.transport.close()
+                wait = self.request_seconds
+        self._watch = self.loop.call_later(max(wait, 0.05), self._look)
+
+
