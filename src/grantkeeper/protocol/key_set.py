@@ -1,6 +1,7 @@
 """An issuer's published keys (RFC 7517) and how long they may be kept (RFC 9111)."""
 
 import re
+from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,7 +25,8 @@ WEAKEST_RSA = 2048
 STRONGEST_RSA = 8192
 """Bits; larger ones are not stronger in practice and cost whoever verifies."""
 
-LARGEST_EXPONENT = 2**32 - 1
+LONGEST_EXPONENT = 32
+"""Bits; real ones have 17."""
 
 KINDS: Mapping[str, str] = {"RS256": "RSA", "ES256": "EC"}
 """The algorithms we know, and the ``kty`` each of them needs."""
@@ -74,16 +76,17 @@ class KeySet:
         return now >= self.fetched_at + COOLDOWN or now < self.fetched_at
 
 
+def _bits(text: str) -> int:
+    """Of a number in a JWK, leading zeros not counted; `import_key` is the strict reader."""
+    return int.from_bytes(urlsafe_b64decode(text + "==")).bit_length()
+
+
 def _rsa(entry: Mapping[str, Any]) -> tuple[RSAKey, dict[str, Any]] | None:
     jwk = {"kty": "RSA", "n": entry["n"], "e": entry["e"]}
-    # Before the numbers are read: the length of the text bounds the work.
-    if len(jwk["n"]) > STRONGEST_RSA // 6 + 2 or len(jwk["e"]) > 8:
+    # Measured before they are imported, since a huge number is work and a weak one a warning.
+    if not WEAKEST_RSA <= _bits(jwk["n"]) <= STRONGEST_RSA or _bits(jwk["e"]) > LONGEST_EXPONENT:
         return None
-    key = RSAKey.import_key(dict(jwk))
-    numbers = key.public_key.public_numbers()
-    if not WEAKEST_RSA <= numbers.n.bit_length() <= STRONGEST_RSA or numbers.e > LARGEST_EXPONENT:
-        return None
-    return key, jwk
+    return RSAKey.import_key(dict(jwk)), jwk
 
 
 def _ec(entry: Mapping[str, Any]) -> tuple[ECKey, dict[str, Any]] | None:
