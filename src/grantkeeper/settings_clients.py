@@ -48,7 +48,7 @@ CLIENT_SETTINGS = (
     ClientSetting(
         "provider",
         "google",
-        "google, whatever the issuer's URL, or oidc for another OpenID Connect issuer.",
+        "google, whatever the issuer's URL, or oidc for another issuer.",
     ),
     ClientSetting(
         "origins", "the file's javascript_origins", "Web origins whose pages may send codes of this client."
@@ -56,7 +56,7 @@ CLIENT_SETTINGS = (
     ClientSetting(
         "app_client_ids",
         "",
-        "Client ids of the phone and web apps of this project, the only azp accepted beside the client's own.",
+        "Client ids of the phone and web apps of this project, the only azp accepted beside its own.",
     ),
     ClientSetting("scopes", "", "What the app asks for, where a request does not say."),
     ClientSetting(
@@ -103,9 +103,9 @@ def read_clients(
         client = _Reader(name, table, directory, problems).client()
         if client is None:
             continue
-        for other in clients.values():
-            if (other.client_id, other.issuer) == (client.client_id, client.issuer):
-                problems.append(f"clients.{name} is the same OAuth client as clients.{other.name}")
+        identity = (client.client_id, client.issuer)
+        same = [other.name for other in clients.values() if (other.client_id, other.issuer) == identity]
+        problems += [f"clients.{name} is the same OAuth client as clients.{other}" for other in same]
         clients[name] = client
     return clients
 
