@@ -41,9 +41,7 @@ def credentials(backend: Backend, **options: Any) -> google.oauth2.credentials.C
     )
 
 
-def test_google_auth_refreshes(
-    backend: Backend, transport: google.auth.transport.requests.Request
-) -> None:
+def test_google_auth_refreshes(backend: Backend, transport: google.auth.transport.requests.Request) -> None:
     """
     And keeps its refresh token.
     """
