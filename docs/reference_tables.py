@@ -92,15 +92,31 @@ def reasons() -> str:
 
 
 def settings() -> str:
-    """Every setting by its name in the environment."""
+    """Every setting by its name in the environment and in the file."""
     from grantkeeper.settings import SETTINGS
 
     return table(
-        ["setting", "default", "meaning"],
+        ["environment", "grantkeeper.toml", "without it", "what it does"],
         [
-            (f"`GRANTKEEPER_{entry.name}`", f"`{entry.default}`" if entry.default else "", entry.meaning)
-            for entry in SETTINGS
+            (
+                f"`{setting.environment}`",
+                f"`{setting.name}`",
+                f"`{setting.default}`" if setting.default else setting.usual or "nothing",
+                setting.sentence
+                + ("" if setting.used else " *Read and checked, and not used yet in this release.*"),
+            )
+            for setting in SETTINGS
         ],
+    )
+
+
+def client_settings() -> str:
+    """What a client's own table of the file may hold."""
+    from grantkeeper.settings_clients import CLIENT_SETTINGS
+
+    return table(
+        ["key", "without it", "what it does"],
+        [(f"`{key.name}`", key.default or "nothing", key.sentence) for key in CLIENT_SETTINGS],
     )
 
 
@@ -108,7 +124,9 @@ def commands() -> str:
     """The command line's own help, command by command."""
     from grantkeeper.cli.main import app
 
-    return app.generate_docs(output_format="markdown", heading_level=2, include_hidden=False)
+    written = str(app.generate_docs(output_format="markdown", heading_level=1, include_hidden=False))
+    # The title, the table of contents and the list of commands: Sphinx makes its own.
+    return written[written.index("## grantkeeper ") :]
 
 
 def house() -> str:
@@ -133,6 +151,7 @@ def _first_sentences(root: Path) -> Iterator[tuple[str, str]]:
 
 
 TABLES: dict[str, Callable[[], str]] = {
+    "client-settings": client_settings,
     "commands": commands,
     "errors": errors,
     "house": house,

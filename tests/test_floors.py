@@ -17,7 +17,16 @@ SOURCE = ROOT / "src" / "grantkeeper"
 PICTURE = ROOT / "docs" / "explanation" / "house.md"
 
 FLOORS = {
-    3: ("cli", "server", "library", "testing", "settings", "settings_values", "client_file"),
+    3: (
+        "cli",
+        "server",
+        "library",
+        "testing",
+        "settings",
+        "settings_clients",
+        "settings_values",
+        "client_file",
+    ),
     2: ("keeper", "issuer", "audit", "proxy", "jobs", "adapters"),
     1: ("ports",),
     0: ("errors", "secret", "model", "lifecycle", "backoff", "protocol"),

@@ -1,13 +1,18 @@
 """The reference pages: written from the code's tables, and nothing in those tables is silent."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
+from grantkeeper.cli.main import app as command_line
 from grantkeeper.errors import ERRORS, GrantkeeperError
 from grantkeeper.lifecycle import REMEDIES, TRANSITIONS, Event
 from grantkeeper.model import GrantState, Reason
+from grantkeeper.settings import SETTINGS
+from grantkeeper.settings_clients import CLIENT_SETTINGS
 
 DOCS = Path(__file__).parent.parent.parent / "docs"
 
@@ -115,3 +120,40 @@ def test_every_module_of_the_house_is_listed():
 
     assert "| `grantkeeper.lifecycle` | What may happen to a grant" in listed
     assert all(row[1] for row in rows(listed))
+
+
+def test_every_setting_is_documented():
+    """
+    Each setting and each key of a client's table is listed with a sentence.
+    """
+    settings, keys = rows(TABLES.settings()), rows(TABLES.client_settings())
+
+    assert [f"`{setting.environment}`" for setting in SETTINGS] == [row[0] for row in settings]
+    assert [f"`{key.name}`" for key in CLIENT_SETTINGS] == [row[0] for row in keys]
+    assert all(row[-1].endswith((".", ".*")) for row in [*settings, *keys])
+
+
+def commands_of(app: App, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], App]:
+    """Every command below *app* by its words."""
+    found = {}
+    for name in app:
+        if name.startswith("-"):
+            continue
+        below = commands_of(app[name], (*path, name))
+        found.update(below or {(*path, name): app[name]})
+    return found
+
+
+@pytest.mark.parametrize("words", sorted(commands_of(command_line)), ids=" ".join)
+def test_every_command_is_documented(words: tuple[str, ...]):
+    """
+    Each command has its section, says what it does and what each argument means.
+    """
+    section = re.split(r"^#+ ", TABLES.commands(), flags=re.MULTILINE)
+    text = next(part for part in section if part.startswith(f"grantkeeper {' '.join(words)}\n"))
+    _, _, said = text.partition("```console\n")
+    meaning = said.partition("```")[2].split("**")[0].strip()
+    arguments = re.findall(r"^\* .*", said, re.MULTILINE)
+
+    assert meaning.endswith(".")
+    assert [] == [line for line in arguments if not re.match(r"\* `[^`]+`: \w", line)]
