@@ -149,16 +149,16 @@ def secret_from(file: Path | None, what: str) -> str:
     return value
 
 
-def settings() -> "Settings":
+def settings(*, need_clients: bool = False) -> "Settings":
     """
-    The settings of this place and environment.
+    The settings of this place and environment; a command that asks Google needs a client.
 
     Raises:
         SettingsInvalid: They cannot be used; every problem is told.
     """
     from grantkeeper.settings import load_settings
 
-    return load_settings(os.environ, Path.cwd())
+    return load_settings(os.environ, Path.cwd(), need_clients=need_clients)
 
 
 def keeper() -> "Calls":
@@ -171,7 +171,7 @@ def keeper() -> "Calls":
         return RemoteKeeper(found.url, CallerKey(secret_from(found.caller_key_file, "caller key")))
     from grantkeeper.library.local import Keeper
 
-    return Keeper.open(settings=found)
+    return Keeper.open(settings=settings(need_clients=True))
 
 
 def ask(call: Callable[["Calls"], Awaitable[T]]) -> T:

@@ -80,7 +80,7 @@ def serve(*, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, manner
     """
     from grantkeeper.server.serve import serve as run
 
-    return run(settings(), host=host, port=port, workers=workers)
+    return run(settings(need_clients=True), host=host, port=port, workers=workers)
 
 
 def emulator(

@@ -21,11 +21,12 @@ from grantkeeper.errors import (
     StoreConflict,
     StoreUnavailable,
 )
+from grantkeeper.issuer import AnswerLost
 from grantkeeper.keeper.gates import Gates
 from grantkeeper.keeper.means import LEASE_SECONDS, REFRESH_LIMIT, STORE_LIMIT, Means
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.lifecycle import REMEDIES, Event, announced_end, next_state
-from grantkeeper.model import AuditEvent, Client, Grant, GrantState, Lease, Reason, StoredToken
+from grantkeeper.model import AuditEvent, Client, Grant, GrantState, Lease, Provider, Reason, StoredToken
 from grantkeeper.ports import DropTokens, Note, PutToken, Release, Replace, Step
 from grantkeeper.protocol.scopes import Scopes, scope_key
 from grantkeeper.protocol.token_endpoint import BrokenAnswer, ScopeRefused, TokenAnswer
@@ -87,9 +88,7 @@ class Asking:
             lease = await self._still_ours(lease)
             self._gates.enter(client)
             try:
-                answer = await self._means.issuers[client.client_id].refresh(
-                    client, self._seals.refresh_token(grant), scopes
-                )
+                answer = await self._means.issuer.refresh(client, self._seals.refresh_token(grant), scopes)
             except ScopeRefused:
                 if scopes is None:
                     raise
@@ -109,6 +108,8 @@ class Asking:
                 spent = self._means.clock.monotonic() - began
                 again = (
                     isinstance(error, IssuerUnavailable)
+                    # An issuer that rotates may have replaced the token with the answer that was lost.
+                    and not (isinstance(error, AnswerLost) and client.provider is not Provider.GOOGLE)
                     and attempt < ATTEMPTS
                     and spent + wait < RETRY_WITHIN
                 )

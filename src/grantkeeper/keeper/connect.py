@@ -125,7 +125,7 @@ class Connect:
             user=None if bearer is None else bearer.user,
             expect_subject=None if bearer is None else bearer.expect_subject,
         )
-        endpoints = await self._means.issuers[known.client_id].endpoints(known)
+        endpoints = await self._means.issuer.endpoints(known)
         url = authorization_url(
             known,
             endpoints,
@@ -235,7 +235,7 @@ class Connect:
 
     async def _check_issuer(self, client: Client, iss: str | None) -> None:
         """The mix-up defence of RFC 9207: required where discovery announces it."""
-        endpoints = await self._means.issuers[client.client_id].endpoints(client)
+        endpoints = await self._means.issuer.endpoints(client)
         if iss is None and not endpoints.iss_in_answer:
             return
         if iss != client.issuer:

@@ -56,7 +56,7 @@ async def from_app(means: Means, client: Client, token: IdToken, *, nonce: str |
         IssuerUnavailable, IssuerMisbehaved: The issuer's keys are not to be had.
     """
     try:
-        return await means.issuers[client.client_id].verify(token, expectation(means, client, nonce=nonce))
+        return await means.issuer.verify(token, expectation(means, client, nonce=nonce))
     except IdTokenRejected as error:
         raise AppIdTokenRejected(error.claim, error.reason) from None
 
@@ -72,7 +72,7 @@ async def from_answer(
         IssuerUnavailable, IssuerMisbehaved: The issuer's keys are not to be had.
     """
     want = expectation(means, client, nonce=nonce, access_token=access_token)
-    identity = await means.issuers[client.client_id].verify(token, want)
+    identity = await means.issuer.verify(token, want)
     return Owner(identity.subject, IdentitySource.ANSWER, identity.profile)
 
 

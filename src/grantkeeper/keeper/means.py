@@ -31,7 +31,6 @@ class Means:
 
     Attributes:
         clients: By settings name.
-        issuers: By OAuth client id.
         counters: How often something came to some end, for metrics; a plain
             dictionary, written on the loop.
     """
@@ -41,7 +40,7 @@ class Means:
     clock: Clock
     dice: Dice
     clients: Mapping[str, Client]
-    issuers: Mapping[str, Issuer]
+    issuer: Issuer
     condemn_limit: CondemnLimit = field(default_factory=CondemnLimit)
     counters: Counter[tuple[str, str]] = field(default_factory=Counter)
 

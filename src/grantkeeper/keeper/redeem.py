@@ -122,7 +122,7 @@ class Redeemer:
         proof = await self._proof(plan)
         if known is not None:
             return await self._again(plan, known, proof)
-        issuer = self._means.issuers[plan.client.client_id]
+        issuer = self._means.issuer
         # What can fail without the code is done before it: discovery and keys.
         await issuer.prepare(plan.client)
         self._gates.enter(plan.client)
@@ -261,7 +261,7 @@ class Redeemer:
     # -- sending and after --------------------------------------------------------------------
 
     async def _send(self, plan: Plan, claim: Redemption, proof: Identity | None) -> RedeemedGrant:
-        issuer = self._means.issuers[plan.client.client_id]
+        issuer = self._means.issuer
         try:
             got = await issuer.redeem(plan.client, plan.code, plan.redirect_uri, plan.verifier)
         except IssuerUnavailable as error:

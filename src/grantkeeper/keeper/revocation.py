@@ -89,7 +89,7 @@ class Revoker:
         """
         client = self._means.client_of(grant.client_id)
         try:
-            await self._means.issuers[client.client_id].revoke(client, self._seals.refresh_token(grant))
+            await self._means.issuer.revoke(client, self._seals.refresh_token(grant))
         except GrantkeeperError as error:
             # Whatever it was, the grant is over here and the issuer will be told again.
             wait = revocation_pause(grant.revocation_attempts + 1, self._means.dice.roll())

@@ -96,7 +96,7 @@ class KeeperCore:
             clock=clock,
             dice=dice,
             clients=settings.clients,
-            issuers={client.client_id: Issuer(http, clock) for client in settings.clients.values()},
+            issuer=Issuer(http, clock),
             condemn_limit=settings.condemn_limit,
         )
         core = cls(settings, means, http, settings.public_url or public_url)
