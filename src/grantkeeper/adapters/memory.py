@@ -49,7 +49,7 @@ Undo = list[Callable[[], object]]
 
 FEED_SECONDS = 600.0
 FEED_ROWS = 100_000
-LEASE_SECONDS = 86_400.0
+LEASE_SECONDS = 600.0
 
 
 @dataclass(slots=True)
@@ -96,6 +96,7 @@ class MemoryStore:
         self._claims: dict[bytes, _Claim] = {}
         self._keys: dict[bytes, bytes] = {}
         self._leases: dict[str, _Held] = {}
+        self._fence = 0
         self._changes: dict[int, tuple[Change, float]] = {}
         self._newest = 0
         self._listeners: set[asyncio.Future[None]] = set()
@@ -194,9 +195,8 @@ class MemoryStore:
             case Settle(redemption):
                 self._settle(redemption, undo)
             case Release(lease):
-                held = self._mine(lease)
-                if held is not None:
-                    _put(self._leases, lease.name, replace(held, until=min(held.until, self._time())), undo)
+                if self._mine(lease) is not None:
+                    _drop(self._leases, lease.name, undo)
             case Note(event):
                 self._events.append(event)
                 undo.append(self._events.pop)
@@ -290,9 +290,9 @@ class MemoryStore:
         now, held = self._time(), self._leases.get(name)
         if held is not None and held.until > now:
             return Held(name, held.until - now)
-        version = 1 if held is None else held.version + 1
-        self._leases[name] = _Held(owner, version, now + seconds)
-        return Lease(name, owner, version, seconds)
+        self._fence += 1
+        self._leases[name] = _Held(owner, self._fence, now + seconds)
+        return Lease(name, owner, self._fence, seconds)
 
     async def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
         self._open()

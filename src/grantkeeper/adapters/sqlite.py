@@ -213,7 +213,7 @@ class SqliteStore:
         return await self._do(lambda db: steps_of.renew(db, lease, seconds), synced=False)
 
     async def check(self, lease: Lease) -> float:
-        rows = self._rows("lease_left", (lease.name, lease.owner, lease.version))
+        rows = self._rows("lease_left", (lease.version, lease.name, lease.owner))
         return max(0.0, rows[0][0]) if rows else 0.0
 
     # -- the change feed --------------------------------------------------------------------

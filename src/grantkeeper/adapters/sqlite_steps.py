@@ -58,8 +58,8 @@ FEED_SECONDS = 600
 FEED_ROWS = 100_000
 """The change feed keeps this much; a reader that was away longer looks at everything again."""
 
-LEASE_SECONDS = 86_400
-"""A lease that ended this long ago is forgotten, and its version begins anew."""
+LEASE_SECONDS = 600
+"""A lease that ended this long ago was never given back: its owner is dead."""
 
 
 # -- the steps of a commit ----------------------------------------------------------------------
@@ -190,22 +190,22 @@ def unclaim(db: apsw.Connection, code_hash: bytes, owner: str) -> None:
 
 def take(db: apsw.Connection, name: str, owner: str, seconds: float) -> Lease | Held:
     """The lease, or for how long somebody has it."""
+    db.execute(SQL["drop_lapsed_lease"], (name,))
     if found := rows(db, SQL["take_lease"], (name, owner, seconds)):
-        ((version, left),) = found
-        return Lease(name, owner, version, left)
+        return Lease(name, owner, found[0][0], seconds)
     ((left,),) = rows(db, SQL["lease_held"], (name,))
     return Held(name, max(0.0, left))
 
 
 def renew(db: apsw.Connection, lease: Lease, seconds: float) -> Lease | None:
     """The lease with a new end, unless it was lost or has lapsed."""
-    found = rows(db, SQL["renew_lease"], (lease.name, lease.owner, lease.version, seconds))
-    return Lease(lease.name, lease.owner, lease.version, found[0][0]) if found else None
+    db.execute(SQL["renew_lease"], (lease.version, lease.name, seconds, lease.owner))
+    return replace(lease, remaining=seconds) if db.changes() else None
 
 
 def release(db: apsw.Connection, lease: Lease) -> None:
     """Give it back, if it is still its owner's."""
-    db.execute(SQL["release_lease"], (lease.name, lease.owner, lease.version))
+    db.execute(SQL["release_lease"], (lease.version, lease.name, lease.owner))
 
 
 # -- callers, things good once, signing keys, audit ---------------------------------------------

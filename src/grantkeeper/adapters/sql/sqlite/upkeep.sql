@@ -13,8 +13,8 @@ DELETE FROM tokens WHERE rowid IN (SELECT rowid FROM tokens WHERE expires_at <= 
 DELETE FROM once WHERE rowid IN (SELECT rowid FROM once WHERE ends_at <= ?1 LIMIT ?2);
 
 -- name: sweep_leases
-DELETE FROM leases WHERE rowid IN (
-    SELECT rowid FROM leases WHERE held_until <= unixepoch('subsec') - ?1 LIMIT ?2
+DELETE FROM leases WHERE version IN (
+    SELECT version FROM leases WHERE held_until <= unixepoch('subsec') - ?1 LIMIT ?2
 );
 
 -- The newest row stays: the next number is one more than it.

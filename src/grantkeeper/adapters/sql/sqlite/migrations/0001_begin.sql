@@ -76,14 +76,14 @@ CREATE TABLE redemptions (
 CREATE UNIQUE INDEX redemptions_key ON redemptions (key_hash) WHERE key_hash IS NOT NULL;
 CREATE INDEX redemptions_end ON redemptions (keep_until);
 
+-- Only what is held or was not given back: the table stays so small that it needs no index on the
+-- end. A number is never used again, so that it is a fence.
 CREATE TABLE leases (
-    name TEXT NOT NULL PRIMARY KEY,
+    version INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
     owner TEXT NOT NULL,
-    version INTEGER NOT NULL,
     held_until REAL NOT NULL
 ) STRICT;
-
-CREATE INDEX leases_end ON leases (held_until);
 
 -- The sweep never drops the newest row, so that numbers only grow.
 CREATE TABLE changes (
