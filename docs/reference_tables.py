@@ -12,6 +12,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 PLACE = re.compile(r"^<!-- table: ([a-z-]+) -->$", re.MULTILINE)
 
@@ -69,6 +70,78 @@ def http_statuses() -> dict[str, str]:
     for kind, status in wire.STATUS.items():
         found.setdefault(kind.code, set()).add(int(status))
     return {code: ", ".join(map(str, sorted(statuses))) for code, statuses in found.items()}
+
+
+DOORS = {
+    "OPEN": "anybody; it tells nothing about anyone",
+    "BROWSER": "a person's browser, over HTTPS",
+    "APP": "an app, with the header `X-Requested-With`; a caller key is optional",
+    "CALLER": "a backend, with `Authorization: Bearer <caller key>`",
+}
+
+
+def http() -> str:
+    """Every call of the service: who may, what it takes, what it answers."""
+    from grantkeeper.server.openapi import document
+    from grantkeeper.server.routes import ROUTES
+
+    described = document(ROUTES)
+    schemas = described["components"]["schemas"]
+    parts = []
+    for operation in ROUTES:
+        call = described["paths"][operation.path][operation.method.lower()]
+        parts += [f"## `{operation.method} {operation.path}`", "", f"{operation.summary.rstrip('?.')}.", ""]
+        parts += [f"*Who may:* {DOORS[operation.door.name]}."]
+        if operation.permission and operation.door.name in ("APP", "CALLER"):
+            parts += [f"*Permission of the caller:* `{operation.permission}`."]
+        parts += ["", *_fields("Parameters", call.get("parameters", []), schemas)]
+        if operation.body:
+            parts += _properties("Body", operation.body.__name__, schemas)
+        if operation.answer:
+            parts += _properties(f"Answer {operation.status}", operation.answer.__name__, schemas)
+        else:
+            parts += [f"*Answer {operation.status}:* no JSON.", ""]
+        codes = sorted({f"`{kind.code}`" for kind in operation.refusals()})
+        parts += [f"*Refusals:* {', '.join(codes)}." if codes else "*Refusals:* none.", ""]
+    return "\n".join(parts)
+
+
+def _fields(title: str, parameters: list[Any], schemas: dict[str, Any]) -> list[str]:
+    rows = [
+        (f"`{one['name']}`", one["in"], _kind(one["schema"], schemas), "yes" if one.get("required") else "no")
+        for one in parameters
+        if "name" in one
+    ]
+    return [f"*{title}:*", "", table(["name", "in", "type", "required"], rows), ""] if rows else []
+
+
+def _properties(title: str, name: str, schemas: dict[str, Any]) -> list[str]:
+    schema = schemas[name]
+    required = schema.get("required", [])
+    rows = [
+        (f"`{field}`", _kind(about, schemas), "always" if field in required else "")
+        for field, about in schema.get("properties", {}).items()
+    ]
+    return [f"*{title}:*", "", table(["field", "type", ""], rows), ""] if rows else []
+
+
+def _kind(schema: dict[str, Any], schemas: dict[str, Any]) -> str:
+    """A JSON schema in a few words."""
+    if "$ref" in schema:
+        name = schema["$ref"].rsplit("/", 1)[-1]
+        inner = schemas[name].get("properties")
+        return (
+            "{" + ", ".join(f"`{field}`" for field in inner) + "}" if inner else _kind(schemas[name], schemas)
+        )
+    if "anyOf" in schema:
+        return " or ".join(dict.fromkeys(_kind(one, schemas) for one in schema["anyOf"]))
+    if "enum" in schema:
+        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if schema.get("type") == "array":
+        return f"list of {_kind(schema.get('items', {}), schemas)}"
+    if schema.get("format") == "date-time":
+        return "time (RFC 3339)"
+    return str(schema.get("type", "any"))
 
 
 def states() -> str:
@@ -155,6 +228,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "commands": commands,
     "errors": errors,
     "house": house,
+    "http": http,
     "reasons": reasons,
     "settings": settings,
     "states": states,

@@ -11,6 +11,7 @@ from grantkeeper.cli.main import app as command_line
 from grantkeeper.errors import ERRORS, GrantkeeperError
 from grantkeeper.lifecycle import REMEDIES, TRANSITIONS, Event
 from grantkeeper.model import GrantState, Reason
+from grantkeeper.server.routes import ROUTES
 from grantkeeper.settings import SETTINGS
 from grantkeeper.settings_clients import CLIENT_SETTINGS
 
@@ -157,3 +158,13 @@ def test_every_command_is_documented(words: tuple[str, ...]):
 
     assert meaning.endswith(".")
     assert [] == [line for line in arguments if not re.match(r"\* `[^`]+`: \w", line)]
+
+
+def test_every_call_of_the_service_is_documented():
+    """
+    Each row of the table of routes has its section.
+    """
+    page = TABLES.http()
+
+    assert [] == [one.name for one in ROUTES if f"\n## `{one.method} {one.path}`\n" not in f"\n{page}"]
+    assert "| `code` | string | always |" in page
