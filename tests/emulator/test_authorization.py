@@ -300,6 +300,17 @@ def test_prompt_none_answers_without_a_page(browser: Browser) -> None:
     assert "code" in good
 
 
+def test_prompt_none_among_several_accounts_needs_a_hint(browser: Browser) -> None:
+    """
+    Without one it is not clear whose turn it is.
+    """
+    for email in (ADA, BOB):
+        browser.open(prompt="select_account").sign_in(email).decide()
+
+    assert "account_selection_required" == browser.open(prompt="none").answer["error"]
+    assert "code" in browser.open(prompt="none", login_hint=BOB).answer
+
+
 def test_time_based_access_can_be_chosen(backend: Backend, browser: Browser) -> None:
     """
     The end is announced with the tokens.

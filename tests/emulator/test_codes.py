@@ -94,9 +94,7 @@ def test_postmessage_does_not_go_with_a_code_from_a_phone(backend: Backend, sour
 
 
 @pytest.mark.parametrize("redirect_uri", ["postmessage", "origin"])
-def test_a_code_from_a_popup_goes_with_postmessage_or_the_origin(
-    backend: Backend, redirect_uri: str
-) -> None:
+def test_a_code_from_a_popup_goes_with_postmessage_or_the_origin(backend: Backend, redirect_uri: str) -> None:
     """
     The literal word of old, and the origin of the page as documented today.
     """
@@ -462,7 +460,9 @@ def test_two_clients_of_one_secret_each(backend: Backend) -> None:
     """
     old = backend.client.secrets[0]
     backend.post("/emulator/clients", json={"client_id": "x", "secrets": ["s"]})
-    new = backend.http.patch(backend.url + "/emulator/clients", json={"add_secret": True}).json()["secrets"][1]
+    new = backend.http.patch(backend.url + "/emulator/clients", json={"add_secret": True}).json()["secrets"][
+        1
+    ]
     form = {"grant_type": "authorization_code", "redirect_uri": "", "client_id": backend.client.id}
 
     both = [

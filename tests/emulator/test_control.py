@@ -192,7 +192,9 @@ def test_an_address_has_one_account(backend: Backend) -> None:
     assert 409 == response.status_code
 
 
-@pytest.mark.parametrize("kind", ["tokens-revoked", "https://schemas.openid.net/secevent/oauth/event-type/tokens-revoked"])
+@pytest.mark.parametrize(
+    "kind", ["tokens-revoked", "https://schemas.openid.net/secevent/oauth/event-type/tokens-revoked"]
+)
 def test_the_event_tokens_revoked_ends_the_grants(backend: Backend, kind: str) -> None:
     """
     By its short or its full name.

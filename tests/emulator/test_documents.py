@@ -193,7 +193,15 @@ def test_tokeninfo_v2_has_names_of_its_own(backend: Backend) -> None:
 
     answer = backend.get("/oauth2/v2/tokeninfo", params={"access_token": token}).json()
 
-    assert {"issued_to", "audience", "user_id", "scope", "expires_in", "email", "verified_email"} <= answer.keys()
+    assert {
+        "issued_to",
+        "audience",
+        "user_id",
+        "scope",
+        "expires_in",
+        "email",
+        "verified_email",
+    } <= answer.keys()
 
 
 def test_tokeninfo_describes_an_id_token(backend: Backend) -> None:

@@ -93,7 +93,7 @@ def test_google_auth_knows_invalid_rapt(
     ours = credentials(backend)
     backend.control("users", email=ADA, reauth_required=True)
 
-    with pytest.raises(google.auth.exceptions.RefreshError, match="[Rr]eauth"):
+    with pytest.raises(google.auth.exceptions.RefreshError, match=r"[Rr]eauth"):
         ours.refresh(transport)
 
 

@@ -71,7 +71,9 @@ def _shown(world: World, visit: Visit) -> Response:
     address = _account(world, visit)
     if address is None:
         if "none" in asked.prompt:
-            return _refused(world, asked, "login_required", "No account is signed in.")
+            several = len(visit.accounts) > 1
+            error = "account_selection_required" if several else "login_required"
+            return _refused(world, asked, error, "It is not clear whose account is meant.")
         return _sign_in(world, visit)
     user = _admitted(world, asked, address)
     needed = consent_needed(world, asked.client, user, asked.scopes)
@@ -129,7 +131,6 @@ def _consent(world: World, visit: Visit, user: User) -> Response:
     return page(
         "consent.html",
         action=visit.here(user.email),
-        switch=visit.here(),
         client=asked.client,
         user=user,
         identity=[describe(scope) for scope in sorted(asked.scopes & IDENTITY)],

@@ -57,7 +57,6 @@ def issue_code(
             grant = world.consent(client, user, scopes, access_seconds)
         else:
             grant = world.grants[client.project, user.sub]
-        now = world.now()
         return world.add_code(
             Code(
                 value=world.secret(CODE_PREFIX, "code"),
@@ -66,13 +65,12 @@ def issue_code(
                 grant=grant,
                 scopes=grant.scopes if include_granted else scopes,
                 redirect_uris=expected_redirects(client, source, redirect_uri),
-                expires_at=now + timedelta(seconds=client.code_seconds),
+                expires_at=world.now() + timedelta(seconds=client.code_seconds),
                 offline=offline,
                 refreshable=offline and asked,
                 nonce=nonce,
                 code_challenge=code_challenge,
                 code_challenge_method=code_challenge_method,
-                auth_time=now,
             )
         )
 

@@ -118,7 +118,6 @@ class Code:
     nonce: str | None = None
     code_challenge: str | None = field(default=None, repr=False)
     code_challenge_method: Literal["S256", "plain"] = "plain"
-    auth_time: datetime | None = None
     spent: bool = False
     earned: "list[RefreshToken | AccessToken]" = field(default_factory=list, repr=False)
 
