@@ -50,7 +50,7 @@ def test_google_auth_refreshes(backend: Backend, transport: google.auth.transpor
     ours.refresh(transport)
 
     assert ours.valid
-    assert 200 == backend.api(ours.token)
+    assert 200 == backend.api(str(ours.token))
     assert before == ours.refresh_token
 
 

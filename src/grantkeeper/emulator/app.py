@@ -1,6 +1,5 @@
 """The emulator as one ASGI application."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,24 +8,24 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
+from grantkeeper.emulator import (
+    apis,
+    consent,
+    control,
+    discovery,
+    drive,
+    home,
+    revocation,
+    token_endpoint,
+    userinfo,
+)
 from grantkeeper.emulator.answers import ApiError, OAuthError, envelope_of
 from grantkeeper.emulator.wire import FaultLayer
 from grantkeeper.emulator.world import World
 
-_ROOMS = (
-    "grantkeeper.emulator.token_endpoint",
-    "grantkeeper.emulator.revocation",
-    "grantkeeper.emulator.discovery",
-    "grantkeeper.emulator.userinfo",
-    "grantkeeper.emulator.consent",
-    "grantkeeper.emulator.control",
-    "grantkeeper.emulator.home",
-    "grantkeeper.emulator.drive",
-    "grantkeeper.emulator.apis",
-)
+_ROOMS = (token_endpoint, revocation, discovery, userinfo, consent, control, home, drive, apis)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +48,7 @@ def create_app(config: Config, world: World | None = None) -> ASGIApp:
     """The whole application over a *world* of its own, unless one is given."""
     if world is None:
         world = World(config.base_url, config.issuer, config.clock_file)
-    routes: list[BaseRoute] = []
-    for name in _ROOMS:
-        try:
-            room = importlib.import_module(name)
-        except ModuleNotFoundError as missing:
-            if missing.name != name:
-                raise
-            continue
-        routes += room.routes(world)
+    routes = [route for room in _ROOMS for route in room.routes(world)]
     handlers: Mapping[Any, Any] = {ApiError: _api_error, OAuthError: _oauth_error}
     app = Starlette(routes=routes, exception_handlers=handlers)
     app.state.world = world
