@@ -14,10 +14,11 @@ A fenced block of ``python`` or ``sh`` runs. A comment on the line before it cha
 ``<!-- example: prints -->``
     A ``text`` block: the block before it printed each of these lines; ``…`` stands for anything.
 
-A page finds an empty directory with Google's client file (the emulator's), and the
-settings that make the emulator Google. Python blocks share their names, and `code` is a
-new one-time code in each; shell blocks share their variables. Ports that a page names are
-replaced by free ones, the same throughout the page.
+A page finds a directory that holds Google's client file (the emulator's) alone, and the
+settings that make the emulator Google; a page that starts an emulator of its own finds
+nothing. Python blocks share their names, and `code` is a new one-time code in each; shell
+blocks share their variables. Ports that a page names are replaced by free ones, the same
+throughout the page.
 """
 
 import ast
@@ -39,6 +40,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from grantkeeper.testing.google import GoogleEmulator
 
@@ -47,6 +49,7 @@ BLOCK = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+|(?<=--port )\d+")
+OWN_EMULATOR = "grantkeeper emulator"
 READY_WITHIN = 30.0
 EXAMPLE_WITHIN = 60.0
 
@@ -174,6 +177,9 @@ class Reader:
                 stdout=output, stderr=output, start_new_session=True,
             )  # fmt: skip
         self._running.append(server)
+        if OWN_EMULATOR in text:
+            parts = urlsplit(url)
+            self._emulator = GoogleEmulator(f"{parts.scheme}://{parts.netloc}")
         deadline = time.monotonic() + READY_WITHIN
         while not _answers(url):
             late = time.monotonic() > deadline
@@ -221,6 +227,8 @@ def _differences(shown: Any, got: Any, where: str) -> Iterator[str]:
             yield f"{where}.{name} is only {'on the page' if name in shown else 'printed'}"
         for name in shown.keys() & got.keys():
             yield from _differences(shown[name], got[name], f"{where}.{name}")
+    elif shown == ["…"] and isinstance(got, list):
+        yield from (f"{where} holds {one!r}, no text" for one in got if not isinstance(one, str))
     elif isinstance(shown, list) and isinstance(got, list) and len(shown) == len(got):
         for index, (left, right) in enumerate(zip(shown, got, strict=True)):
             yield from _differences(left, right, f"{where}[{index}]")
@@ -233,14 +241,13 @@ def _differences(shown: Any, got: Any, where: str) -> Iterator[str]:
         yield f"{where} is {got!r} and not {shown!r}"
 
 
-def reader_environment(emulator: GoogleEmulator, home: Path) -> dict[str, str]:
-    """What a reader's shell holds: the commands of this installation, and Google played by the emulator."""
+def reader_environment(home: Path) -> dict[str, str]:
+    """What a reader's shell holds: the commands of this installation, and nothing of ours is set."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("GRANTKEEPER_")}
-    return {
-        **kept,
-        "HOME": str(home),
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "GRANTKEEPER_ISSUER": emulator.issuer,
-        "GRANTKEEPER_CLOCK_FILE": str(emulator.clock_file),
-        "GRANTKEEPER_CLIENT_SECRETS": str(emulator.client_secret),
-    }
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**kept, "HOME": str(home), "PATH": path}
+
+
+def google_played_by(emulator: GoogleEmulator) -> dict[str, str]:
+    """The settings that put *emulator* in Google's place."""
+    return {"GRANTKEEPER_ISSUER": emulator.issuer, "GRANTKEEPER_CLOCK_FILE": str(emulator.clock_file)}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grantkeeper.testing.google import GoogleEmulator
-from tests.docs.examples import Reader, examples, reader_environment
+from tests.docs.examples import OWN_EMULATOR, Reader, examples, google_played_by, reader_environment
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [
@@ -20,27 +20,33 @@ WITH_EXAMPLES = [page for page in PAGES if any(example.runs for example in examp
 
 @pytest.fixture
 def reader(tmp_path: Path, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch) -> Reader:
-    """Someone in an empty directory that holds the client file alone."""
+    """Someone in a directory that holds the client file alone, with the emulator as Google."""
     assert google_emulator.client_secret
     shutil.copy(google_emulator.client_secret, tmp_path / "client_secret.json")
-    environment = reader_environment(google_emulator, tmp_path)
+    settings = google_played_by(google_emulator)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
     monkeypatch.chdir(tmp_path)
-    for name in [*os.environ]:
-        if name.startswith("GRANTKEEPER_"):
-            monkeypatch.delenv(name)
-    for name, value in environment.items():
-        if name.startswith("GRANTKEEPER_"):
-            monkeypatch.setenv(name, value)
-    return Reader(tmp_path, google_emulator, environment)
+    return Reader(tmp_path, google_emulator, {**reader_environment(tmp_path), **settings})
+
+
+@pytest.fixture
+def newcomer(tmp_path: Path, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch) -> Reader:
+    """Someone in an empty directory, who has set nothing."""
+    monkeypatch.chdir(tmp_path)
+    return Reader(tmp_path, google_emulator, reader_environment(tmp_path))
 
 
 @pytest.mark.slow
 @pytest.mark.processes
 @pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda page: page.relative_to(ROOT).as_posix())
-def test_the_examples_of_a_page_run(page: Path, reader: Reader):
+def test_the_examples_of_a_page_run(page: Path, request: pytest.FixtureRequest):
     """
     Done in order, in an empty directory, every block does what the page says.
     """
+    own = OWN_EMULATOR in page.read_text("utf-8")
+    reader: Reader = request.getfixturevalue("newcomer" if own else "reader")
+
     assert reader.read(page) == sum(example.runs for example in examples(page))
 
 
