@@ -1,0 +1,46 @@
+"""`grantkeeper demo`: the main job, played before one's eyes."""
+
+import tempfile
+from pathlib import Path
+
+from grantkeeper.cli.common import FAILED, HUMAN, OK, Manner, answer, hint, say
+from grantkeeper.errors import SettingsInvalid
+
+
+def demo(*, keep: bool = False, manner: Manner = HUMAN) -> int:
+    """
+    Play the founding guide's story: a phone signs in, its user leaves, the backend goes on.
+
+    Parameters
+    ----------
+    keep
+        Leave emulator, service and a web page running afterwards, to sign in by hand.
+    """
+    try:
+        import googleapiclient  # noqa: F401
+    except ImportError:
+        raise SettingsInvalid(
+            ["the demo needs Google's API client"], hint="Run: pip install 'grantkeeper[demo]'"
+        ) from None
+    from grantkeeper.demo.stage import Stage
+    from grantkeeper.demo.story import play
+    from grantkeeper.demo.telling import NotAsTold, Teller
+
+    with tempfile.TemporaryDirectory(prefix="grantkeeper-demo-") as folder:
+        try:
+            with Stage(Path(folder)) as stage:
+                teller = Teller(stderr=manner.json)
+                play(stage, teller)
+                teller.end("That is all: ten lines in your backend, and a file in somebody's Drive.")
+                if keep:
+                    from grantkeeper.demo.web import serve
+
+                    say("everything stays up until you press Ctrl-C")
+                    serve(stage)
+        except NotAsTold as error:
+            say(f"not as told: {error}")
+            hint("This is a defect of grantkeeper; please report it with the lines above.")
+            return FAILED
+    if manner.json:
+        answer({"steps": teller.steps, "as_told": True})
+    return OK
