@@ -19,6 +19,7 @@ PICTURE = ROOT / "docs" / "explanation" / "house.md"
 FLOORS = {
     3: (
         "cli",
+        "demo",
         "server",
         "library",
         "testing",
