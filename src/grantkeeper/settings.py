@@ -242,7 +242,7 @@ class Settings:
                 "of the Google Cloud console"
             )
         clients = read_clients(tables, directory, problems)
-        return cls._checked(clients, read, problems, clock_where=raw.get("clock_file"))
+        return cls._checked(clients, read, problems, clock=raw.get("clock_file"))
 
     @classmethod
     def of(cls, clients: ClientsLike, *, directory: Path | None = None, **given: object) -> "Settings":
@@ -265,7 +265,7 @@ class Settings:
             found = clients_from(clients, issuer=read["issuer"], directory=directory)
         except SettingsInvalid as error:
             problems += error.problems
-        return cls._checked(found, read, problems, clock_where=raw.get("clock_file"))
+        return cls._checked(found, read, problems, clock=raw.get("clock_file"))
 
     @classmethod
     def _checked(
@@ -274,11 +274,12 @@ class Settings:
         read: Mapping[str, Any],
         problems: list[str],
         *,
-        clock_where: Raw | None,
+        clock: Raw | None,
     ) -> "Settings":
-        if clock_where is not None and not all(_on_loopback(client.issuer) for client in clients.values()):
+        real = any(not _on_loopback(client.issuer) for client in clients.values())
+        if clock is not None and read["clock_file"] is not None and real:
             problems.append(
-                f"{clock_where.where} is for tests: a moved clock needs every client's issuer on loopback"
+                f"{clock.where} is for tests: a moved clock needs every client's issuer on loopback"
             )
         if problems:
             raise SettingsInvalid(problems)
@@ -324,13 +325,15 @@ def _raw(environ: Mapping[str, str], toml: Mapping[str, Any], problems: list[str
             raw[key] = Raw(value, f"{key} in {FILE}")
         elif key != "clients":
             problems.append(f"{key} in {FILE} is not a setting{suggestion(key, [*_BY_NAME, 'clients'])}")
-    names = {setting.environment: setting.name for setting in SETTINGS}
+    names = {setting.name.upper(): setting.name for setting in SETTINGS}
     for variable, value in environ.items():
-        if variable in names:
-            if value.strip():
-                raw[names[variable]] = Raw(value, variable)
-        elif variable.startswith(PREFIX) and not _KUBERNETES.fullmatch(variable.removeprefix(PREFIX)):
-            problems.append(f"{variable} is not a setting{suggestion(variable, names)}")
+        name = variable.removeprefix(PREFIX)
+        if name == variable or _KUBERNETES.fullmatch(name):
+            continue
+        if name not in names:
+            problems.append(f"{variable} is not a setting{suggestion(name, names, prefix=PREFIX)}")
+        elif value.strip():
+            raw[names[name]] = Raw(value, variable)
     return raw
 
 

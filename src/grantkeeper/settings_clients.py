@@ -18,7 +18,16 @@ from grantkeeper.protocol.authorization import DEFAULT_REDIRECTS, EMPTY, LOOPBAC
 from grantkeeper.protocol.discovery import GOOGLE
 from grantkeeper.protocol.scopes import Scopes, is_scope, normalised
 from grantkeeper.secret import ClientSecret
-from grantkeeper.settings_values import Parser, issuer, origin, path, redirect_uri, return_address, texts
+from grantkeeper.settings_values import (
+    Parser,
+    issuer,
+    origin,
+    path,
+    redirect_uri,
+    return_address,
+    text,
+    texts,
+)
 
 DEFAULT = "default"
 """The client that is meant where no name is said."""
@@ -88,10 +97,10 @@ class Raw:
     where: str
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """The end of a sentence about an unknown *name*."""
+def suggestion(name: str, known: Iterable[str], *, prefix: str = "") -> str:
+    """The end of a sentence about an unknown *name*; *prefix* is common to all and proves nothing."""
     close = get_close_matches(name, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 
 def read_clients(
@@ -286,9 +295,10 @@ def _different(secrets: Iterable[ClientSecret]) -> tuple[ClientSecret, ...]:
 
 
 def _provider(value: object, directory: Path) -> Provider:
-    if value not in set(Provider):
-        raise ValueError("must be google or oidc")
-    return Provider(str(value))
+    try:
+        return Provider(text(value, directory))
+    except ValueError:
+        raise ValueError("must be google or oidc") from None
 
 
 def _client_ids(value: object, directory: Path) -> tuple[str, ...]:
