@@ -204,6 +204,19 @@ def test_tokeninfo_v2_has_names_of_its_own(backend: Backend) -> None:
     } <= answer.keys()
 
 
+@pytest.mark.parametrize("path", ["/tokeninfo", "/oauth2/v2/tokeninfo"])
+def test_tokeninfo_tells_no_more_than_the_scopes(backend: Backend, path: str) -> None:
+    """
+    Without an identity scope nobody is named.
+    """
+    token = backend.sign_in(source="android", scopes=[APPDATA])["access_token"]
+
+    answer = backend.post(path, data={"access_token": token}).json()
+
+    assert APPDATA == answer["scope"]
+    assert {"sub", "user_id", "email"}.isdisjoint(answer)
+
+
 def test_tokeninfo_describes_an_id_token(backend: Backend) -> None:
     """
     After checking its signature and its end.

@@ -12,7 +12,7 @@ import pytest
 import requests
 
 import grantkeeper.emulator
-from grantkeeper.emulator.runner import EmulatorServer, run
+from grantkeeper.emulator.runner import EmulatorServer, address_of, run
 
 HOUSE = Path(grantkeeper.emulator.__file__).parent
 
@@ -36,6 +36,23 @@ def test_it_answers_between_start_and_stop() -> None:
     assert emulator.url.startswith("http://127.0.0.1:")
     with pytest.raises(requests.ConnectionError):
         requests.get(emulator.url + "/emulator/clock", timeout=5)
+
+
+@pytest.mark.parametrize(
+    "host, url",
+    [
+        ("127.0.0.1", "http://127.0.0.1:8085"),
+        ("0.0.0.0", "http://127.0.0.1:8085"),
+        ("::1", "http://[::1]:8085"),
+        ("::", "http://[::1]:8085"),
+        ("emulator.test", "http://emulator.test:8085"),
+    ],
+)
+def test_its_address_can_be_called(host: str, url: str) -> None:
+    """
+    Listening everywhere is no address of anybody.
+    """
+    assert url == address_of(host, 8085)
 
 
 def test_two_run_side_by_side() -> None:

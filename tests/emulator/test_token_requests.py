@@ -72,6 +72,16 @@ def test_a_body_that_is_no_form_is_an_invalid_request(backend: Backend) -> None:
     assert (400, "invalid_request") == refused(backend.post("/token", json={"grant_type": "refresh_token"}))
 
 
+@pytest.mark.parametrize("body", ["grant_type=\u00e9".encode(), b"grant_type=%ff"])
+def test_a_body_with_broken_encoding_is_an_invalid_request(backend: Backend, body: bytes) -> None:
+    """
+    A form is ASCII, and what it encodes is UTF-8.
+    """
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+
+    assert (400, "invalid_request") == refused(backend.post("/token", data=body, headers=headers))
+
+
 def test_the_token_endpoint_is_for_post_only(backend: Backend) -> None:
     """
     RFC 6749 3.2.

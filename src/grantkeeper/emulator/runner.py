@@ -147,8 +147,13 @@ def _listen(host: str, port: int) -> tuple[socket.socket, str]:
     except OSError:
         listener.close()
         raise
-    shown = f"[{host}]" if family == socket.AF_INET6 else host
-    return listener, f"http://{shown}:{listener.getsockname()[1]}"
+    return listener, address_of(host, listener.getsockname()[1])
+
+
+def address_of(host: str, port: int) -> str:
+    """The base URL of a server on *host*; one that listens everywhere is called by its loopback."""
+    named = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"http://[{named}]:{port}" if ":" in named else f"http://{named}:{port}"
 
 
 def _uvicorn_config(app: Any) -> uvicorn.Config:
