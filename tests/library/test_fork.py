@@ -194,3 +194,206 @@ def test_a_program_that_forgets_to_close_ends_and_closes():
     )
 
     assert "closed" in printed
+
+
+def test_what_must_not_be_open_during_a_fork_rests_meanwhile():
+    """The loop holds the resource still for just as long as the fork takes."""
+    run(
+        """
+        import contextlib, time
+        @contextlib.contextmanager
+        def resting(resource):
+            log.append("rests")
+            yield
+            log.append("wakes")
+        home = Home(opening, closing, resting=resting)
+        def body():
+            assert "rests" == log[-1], log
+            home.wait(pid)
+            home.close()
+        home.wait(pid)
+        child(body)
+        assert home.wait(pid) == os.getpid()
+        assert ["rests", "wakes"] == log[1:3], log
+        threads = [threading.Thread(target=child, args=(lambda: None,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert home.wait(pid) == os.getpid()
+        assert ["rests", "wakes"] * 5 == log[1:], log
+        home.close()
+        """
+    )
+
+
+KEEPER = """
+import asyncio, os, sys, threading, time, warnings
+warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+from grantkeeper import Keeper
+from grantkeeper.testing.google import GoogleEmulator
+
+google = GoogleEmulator(sys.argv[1])
+place = sys.argv[2]
+
+def options():
+    return dict(
+        database_url=f"sqlite:///{place}/grants.db",
+        clients=f"{place}/client_secret.json",
+        keys=f"{place}/keys.json",
+        issuer=google.issuer,
+        clock_file=sys.argv[3],
+    )
+
+def child(body):
+    number = os.fork()
+    if number == 0:
+        status = 1
+        try:
+            body()
+            status = 0
+        finally:
+            sys.stdout.flush()
+            os._exit(status)
+    return number
+
+def whole(*children):
+    assert [0] * len(children) == [os.waitpid(number, 0)[1] for number in children], "a child failed"
+"""
+
+
+@pytest.fixture
+def run_keeper(google_emulator, place):
+    """Runs a script that has a keeper's options; what it printed."""
+
+    def run(body: str) -> str:
+        script = KEEPER + textwrap.dedent(body)
+        done = subprocess.run(
+            [sys.executable, "-c", script, google_emulator.url, str(place), google_emulator.clock_file],
+            capture_output=True,
+            text=True,
+            timeout=100,
+        )
+        assert (0, "") == (done.returncode, done.stderr)
+        return done.stdout
+
+    return run
+
+
+def test_a_childs_grants_outlive_the_parents_close(run_keeper):
+    """
+    SQLite would let the parent delete the log that the child still writes to.
+
+    Its locks are kept for the process, so a child that inherited an open file
+    believes to hold them; what it then commits is lost when the parent closes.
+    """
+    printed = run_keeper(
+        """
+        keeper = Keeper.open_sync(**options())
+        first = keeper.redeem(google.code("first@example.com"))
+        closed_read, closed_write = os.pipe()
+        opened_read, opened_write = os.pipe()
+        def body():
+            keeper.describe(first.id)
+            os.write(opened_write, b".")
+            os.read(closed_read, 1)
+            second = keeper.redeem(google.code("second@example.com"))
+            print(second.id, flush=True)
+            os.kill(os.getpid(), 9)
+        number = child(body)
+        os.read(opened_read, 1)
+        keeper.close()
+        os.write(closed_write, b".")
+        os.waitpid(number, 0)
+        with Keeper.open_sync(**options()) as again:
+            assert 2 == len(again.grants().grants)
+            print(again.grants().grants[1].id)
+        """
+    )
+    second, found = printed.split()
+
+    assert second == found
+
+
+def test_children_refresh_once_between_them(run_keeper, google_emulator):
+    """The lease in the database holds between workers forked from one opened keeper."""
+    run_keeper(
+        """
+        keeper = Keeper.open_sync(**options())
+        grant = keeper.redeem(google.code("mia@example.com"))
+        google.advance(4000)
+        def body():
+            async def many():
+                calls = (asyncio.to_thread(keeper.access_token, grant.id) for _ in range(10))
+                return {token.reveal() for token in await asyncio.gather(*calls)}
+            assert 1 == len(asyncio.run(many()))
+            keeper.close()
+        whole(*[child(body) for _ in range(4)])
+        keeper.access_token(grant.id)
+        keeper.close()
+        """
+    )
+
+    assert 1 == google_emulator.count("token", "refresh_token")
+
+
+def test_credentials_made_before_the_fork_work_after_it(run_keeper):
+    """As under a preloading server: made once, used in every worker and in the parent."""
+    printed = run_keeper(
+        """
+        keeper = Keeper.open_sync(**options())
+        grant = keeper.redeem(google.code("mia@example.com"))
+        credentials = keeper.credentials(grant.id)
+        def use():
+            headers = {}
+            credentials.before_request(None, "GET", "https://example.com", headers)
+            return headers["authorization"]
+        before = use()
+        def body():
+            assert use() == before
+            keeper.close()
+        whole(*[child(body) for _ in range(3)])
+        assert use() == before
+        keeper.close()
+        print("whole")
+        """
+    )
+
+    assert "whole\n" == printed
+
+
+def test_forks_while_the_parent_signs_users_in(run_keeper):
+    """Neither side loses a grant, whatever the parent was doing at the moment of the fork."""
+    printed = run_keeper(
+        """
+        keeper = Keeper.open_sync(**options())
+        keeper.start()
+        kept, trouble = [], []
+        def sign_in(who):
+            for number in range(10):
+                try:
+                    kept.append(keeper.redeem(google.code(f"{who}-{number}@example.com")).id)
+                except BaseException as error:
+                    trouble.append(error)
+        threads = [threading.Thread(target=sign_in, args=(f"parent-{n}",)) for n in range(2)]
+        for thread in threads:
+            thread.start()
+        children = []
+        for n in range(5):
+            def body():
+                mine = [keeper.redeem(google.code(f"child-{n}-{i}@example.com")).id for i in range(2)]
+                keeper.close()
+            children.append(child(body))
+            time.sleep(0.05)
+        for thread in threads:
+            thread.join()
+        whole(*children)
+        assert [] == trouble, trouble
+        grants = keeper.grants(limit=1000).grants
+        assert set(kept) <= {grant.id for grant in grants}
+        print(len(grants))
+        keeper.close()
+        """
+    )
+
+    assert "30\n" == printed

@@ -58,6 +58,8 @@ class SqliteWriter:
         self._waiting: deque[_Part] = deque()
         self._wake = Condition()
         self._closing = False
+        self._resting = 0
+        self._at_rest = False
         self._process = os.getpid()
         self._db: apsw.Connection | None = None
         self._thread = Thread(target=self._run, name="grantkeeper-writer", daemon=True)
@@ -87,7 +89,7 @@ class SqliteWriter:
             if len(self._waiting) >= QUEUE:
                 raise StoreUnavailable("too many writes wait for the database", retry_after=1)
             self._waiting.append(part)
-            self._wake.notify()
+            self._wake.notify_all()
 
     async def close(self) -> None:
         """Save what waits, let go of the file, end the thread."""
@@ -95,8 +97,25 @@ class SqliteWriter:
             return
         with self._wake:
             self._closing = True
-            self._wake.notify()
+            self._wake.notify_all()
         await asyncio.to_thread(self._thread.join)
+
+    def rest(self, seconds: float) -> bool:
+        """
+        Let go of the file and touch nothing until `wake`; whether that came about within *seconds*.
+
+        Blocks. What is put meanwhile waits.
+        """
+        with self._wake:
+            self._resting += 1
+            self._wake.notify_all()
+            return self._wake.wait_for(lambda: self._at_rest or not self._thread.is_alive(), seconds)
+
+    def wake(self) -> None:
+        """End one `rest`."""
+        with self._wake:
+            self._resting -= 1
+            self._wake.notify_all()
 
     # -- in the thread ----------------------------------------------------------------------
 
@@ -114,8 +133,13 @@ class SqliteWriter:
 
     def _next_group(self) -> list[_Part]:
         with self._wake:
-            while not self._waiting and not self._closing:
+            while self._resting or not (self._waiting or self._closing):
+                if self._resting and not self._at_rest:
+                    self._let_go()
+                    self._at_rest = True
+                    self._wake.notify_all()
                 self._wake.wait()
+            self._at_rest = False
             return [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
 
     def _commit(self, group: list[_Part]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
@@ -95,7 +96,7 @@ class Keeper(Calls):
                 public_url=public_url,
                 **others,
             )
-        home: Home[KeeperCore] = Home(lambda: KeeperCore.open(settings), KeeperCore.close)
+        home: Home[KeeperCore] = Home(lambda: KeeperCore.open(settings), KeeperCore.close, resting=_at_rest)
         return cls(home, home.ask)
 
     @classmethod
@@ -295,6 +296,12 @@ async def _nothing(core: KeeperCore) -> None:
 
 async def _itself(core: KeeperCore) -> KeeperCore:
     return core
+
+
+def _at_rest(core: KeeperCore) -> AbstractContextManager[None]:
+    """While the process forks; a store that does not mind forks has no such method."""
+    rest: Callable[[], AbstractContextManager[None]] = getattr(core.store, "at_rest", nullcontext)
+    return rest()
 
 
 def _url(database: Path) -> str:

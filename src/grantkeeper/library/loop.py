@@ -15,6 +15,7 @@ import warnings
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -24,6 +25,9 @@ Call = Callable[[R], Coroutine[Any, Any, T]]
 
 GRACE = 30.0
 """Seconds that closing waits for calls under way; each of them has limits of its own that are shorter."""
+
+FORK_SECONDS = 10.0
+"""How long a fork waits for resources to rest, and they for the fork."""
 
 
 class _Life(Generic[R]):
@@ -88,6 +92,8 @@ class Home(Generic[R]):
         opening: Opens the resource; runs on the loop. Should it fail, its error
             goes to the callers that waited, and the next call tries anew.
         closing: Closes it; runs on the loop.
+        resting: What the resource lets go of while the process forks; entered
+            on the loop, which stands still meanwhile.
         name: Of the thread.
     """
 
@@ -96,10 +102,13 @@ class Home(Generic[R]):
         opening: Callable[[], Awaitable[R]],
         closing: Callable[[R], Awaitable[None]],
         *,
+        resting: Callable[[R], AbstractContextManager[None]] | None = None,
         name: str = "grantkeeper",
     ) -> None:
         self._opening = opening
         self._closing = closing
+        self._resting = resting
+        self._forking: threading.Event | None = None
         self._name = name
         self._life: _Life[R] | None = None
         self._closed: Future[None] | None = None
@@ -242,7 +251,40 @@ class Home(Generic[R]):
         self._life = None
         self.resource = None
 
-    def _after_fork(self) -> None:
+    def _before_fork(self) -> None:
+        """Let the resource rest, and the loop stand still, until the fork is done."""
+        if self._resting is None or self.here():
+            return
+        with contextlib.suppress(Exception):  # what goes wrong is told to those who wait for it
+            if self._closed is not None:
+                self._closed.exception(FORK_SECONDS)
+            elif self._life is not None and self._life.opening is not None:
+                self.submit(_nothing).exception(FORK_SECONDS)
+        life, resource, resting = self._life, self.resource, self._resting
+        if life is None or resource is None or life.pid != os.getpid():
+            return
+        ready, done = threading.Event(), threading.Event()
+
+        def rest() -> None:
+            try:
+                with resting(resource):
+                    ready.set()
+                    done.wait(FORK_SECONDS)
+            finally:
+                ready.set()
+
+        with contextlib.suppress(RuntimeError):  # the loop has just been closed, and everything with it
+            life.loop.call_soon_threadsafe(rest)
+            self._forking = done
+            ready.wait(FORK_SECONDS)
+
+    def _after_fork_in_parent(self) -> None:
+        done, self._forking = self._forking, None
+        if done is not None:
+            done.set()
+
+    def _after_fork_in_child(self) -> None:
+        self._forking = None
         # The lock may have been held by a thread that is not here any more.
         self._lock = threading.Lock()
         if self._closed is not None and not self._closed.done():
@@ -264,9 +306,29 @@ def _keep_for_ever(thing: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
+async def _nothing(resource: object) -> None:
+    """A call that only opens."""
+
+
+_one_fork = threading.Lock()
+
+
+def _before_fork() -> None:
+    _one_fork.acquire()
+    for home in list(_HOMES):
+        home._before_fork()
+
+
+def _after_fork_in_parent() -> None:
+    for home in list(_HOMES):
+        home._after_fork_in_parent()
+    _one_fork.release()
+
+
 def _after_fork_in_child() -> None:
     for home in list(_HOMES):
-        home._after_fork()
+        home._after_fork_in_child()
+    _one_fork.release()
 
 
 def _at_exit() -> None:
@@ -275,7 +337,11 @@ def _at_exit() -> None:
             home.close()
 
 
-os.register_at_fork(after_in_child=_after_fork_in_child)
+os.register_at_fork(
+    before=_before_fork,
+    after_in_parent=_after_fork_in_parent,
+    after_in_child=_after_fork_in_child,
+)
 atexit.register(_at_exit)
 
 
