@@ -9,7 +9,8 @@ process's one writer.
 import asyncio
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from heapq import merge
 from itertools import islice, product
@@ -53,6 +54,9 @@ from grantkeeper.ports import GrantQuery, Step
 
 POLL_SECONDS = 0.05
 """How often the change feed looks whether anybody committed (design section 9)."""
+
+REST_SECONDS = BUSY_SECONDS + 1.0
+"""How long a fork waits for the transaction under way."""
 
 FEED_LIMIT = 1000
 """Changes in one answer at most; the next call goes on."""
@@ -305,6 +309,24 @@ class SqliteStore:
 
     async def sweep(self, now: datetime, *, limit: int = 1000) -> int:
         return await self._do(lambda db: steps_of.sweep(db, now, limit))
+
+    @contextmanager
+    def at_rest(self) -> Iterator[None]:
+        """
+        No connection is open meanwhile; enter it on the store's own loop, which it holds up.
+
+        For a fork. SQLite keeps its locks per process in memory: a child that
+        inherited an open file believes to hold the parent's locks, takes none of
+        its own, and its commits are lost when the parent closes the file.
+        """
+        reader, self._reader = self._reader, None
+        if reader is not None:
+            reader.close()
+        self._writer.rest(REST_SECONDS)
+        try:
+            yield
+        finally:
+            self._writer.wake()
 
     async def close(self) -> None:
         if self._process != os.getpid():
