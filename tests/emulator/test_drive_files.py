@@ -10,6 +10,8 @@ import requests
 from grantkeeper.emulator.runner import EmulatorServer
 from tests.emulator.drive_kit import APPDATA, FILE, FULL, App, other_app, reason
 
+FOLDER = "application/vnd.google-apps.folder"
+
 
 @pytest.fixture(scope="module")
 def google_emulator() -> Iterator[EmulatorServer]:
@@ -37,7 +39,7 @@ class TestTheAppDataFolder:
             "kind": "drive#file",
             "id": folder["id"],
             "name": "Application Data",
-            "mimeType": "application/vnd.google-apps.folder",
+            "mimeType": FOLDER,
         } == folder
         assert folder == app.call("GET", f"/drive/v3/files/{folder['id']}").json()
 
@@ -339,8 +341,7 @@ class TestList:
         app.put(b"content", name="b", **times(start))
         app.create(name="a2", starred=True, **times(start + timedelta(days=1)))
         app.create(name="a12", **times(start + timedelta(days=2)))
-        folder = "application/vnd.google-apps.folder"
-        app.create(name="f", mimeType=folder, **times(start + timedelta(days=3)))
+        app.create(name="f", mimeType=FOLDER, **times(start + timedelta(days=3)))
 
         assert names == app.names(**({"orderBy": order} if order else {}))
 
@@ -408,7 +409,7 @@ class TestUpdate:
         """
         What lies in a binned folder goes with it, and the list shows both until told otherwise.
         """
-        folder = app.create(name="folder", mimeType="application/vnd.google-apps.folder")
+        folder = app.create(name="folder", mimeType=FOLDER)
         child = app.create(name="child", parents=[folder["id"]])
         path = f"/drive/v3/files/{folder['id']}"
 
@@ -424,7 +425,7 @@ class TestUpdate:
         """
         A file has one parent: adding means leaving.
         """
-        folder = app.create(name="folder", mimeType="application/vnd.google-apps.folder")
+        folder = app.create(name="folder", mimeType=FOLDER)
         made = app.create(name="a")
         path = f"/drive/v3/files/{made['id']}"
 
@@ -452,13 +453,58 @@ class TestUpdate:
             app.call("PATCH", f"/drive/v3/files/{made['id']}", json=body)
         )
 
+    def test_top_folders_stay_as_they_are(self, google_emulator: EmulatorServer) -> None:
+        """
+        My Drive can be neither changed nor deleted, and no folder has content.
+        """
+        app = App(google_emulator, FULL)
+        folder = app.create(name="folder", mimeType=FOLDER)
+
+        assert (403, "insufficientFilePermissions") == reason(
+            app.call("PATCH", "/drive/v3/files/root", json={"name": "Your Drive"})
+        )
+        assert (403, "insufficientFilePermissions") == reason(app.call("DELETE", "/drive/v3/files/root"))
+        assert (400, "badRequest") == reason(
+            app.call("PATCH", f"/upload/drive/v3/files/{folder['id']}?uploadType=media", data=b"x")
+        )
+        app.close()
+
+    def test_leaving_a_folder_for_none_ends_in_my_drive(self, app: App) -> None:
+        """
+        removeParents alone.
+        """
+        folder = app.create(name="folder", mimeType=FOLDER)
+        made = app.create(name="a", parents=[folder["id"]])
+        params = {"removeParents": folder["id"], "fields": "parents"}
+        moved = app.call("PATCH", f"/drive/v3/files/{made['id']}", params=params, json={}).json()
+
+        assert moved["parents"] == folder["parents"]
+
+    def test_what_was_binned_by_itself_stays_binned(self, app: App) -> None:
+        """
+        Taking its folder out of the bin does not bring it back.
+        """
+        folder = app.create(name="folder", mimeType=FOLDER)
+        child = app.create(name="child", parents=[folder["id"]])
+        app.call("PATCH", f"/drive/v3/files/{child['id']}", json={"trashed": True})
+        app.call("PATCH", f"/drive/v3/files/{folder['id']}", json={"trashed": True})
+        app.call("PATCH", f"/drive/v3/files/{folder['id']}", json={"trashed": False})
+
+        assert ["folder"] == app.names(q="trashed = false")
+
+    def test_a_folder_has_a_colour(self, app: App) -> None:
+        """
+        folderColorRgb is kept as it was sent.
+        """
+        assert "#d06b64" == app.create(mimeType=FOLDER, folderColorRgb="#d06b64")["folderColorRgb"]
+
 
 class TestDeleteAndCopy:
     def test_a_folder_goes_with_all_that_is_in_it(self, app: App) -> None:
         """
         Deleting does not stop at the bin.
         """
-        folder = app.create(name="folder", mimeType="application/vnd.google-apps.folder")
+        folder = app.create(name="folder", mimeType=FOLDER)
         app.create(name="child", parents=[folder["id"]])
 
         assert 204 == app.call("DELETE", f"/drive/v3/files/{folder['id']}").status_code
@@ -481,10 +527,57 @@ class TestDeleteAndCopy:
         assert (403, "notSupportedForAppDataFolderFiles") == reason(
             app.call("POST", path, json={"parents": ["root"]})
         )
-        folder = app.create(name="folder", mimeType="application/vnd.google-apps.folder")
+        folder = app.create(name="folder", mimeType=FOLDER)
         assert (403, "cannotCopyFile") == reason(
             app.call("POST", f"/drive/v3/files/{folder['id']}/copy", json={})
         )
+
+    def test_a_copy_cannot_take_the_place_of_a_file(self, app: App) -> None:
+        """
+        An id that is in use, or was never generated, is refused.
+        """
+        made, other = app.create(name="a"), app.create(name="b")
+        path = f"/drive/v3/files/{made['id']}/copy"
+
+        assert (409, "fileIdInUse") == reason(app.call("POST", path, json={"id": other["id"]}))
+        assert (400, "fileIdInvalid") == reason(app.call("POST", path, json={"id": "made-up"}))
+
+    @pytest.mark.parametrize(
+        ("body", "shown"),
+        [
+            ({"type": "anyone", "role": "reader"}, {"type": "anyone", "allowFileDiscovery": False}),
+            (
+                {"type": "domain", "role": "writer", "domain": "example.com"},
+                {"type": "domain", "domain": "example.com", "allowFileDiscovery": False},
+            ),
+            (
+                {"type": "group", "role": "commenter", "emailAddress": "all@example.com"},
+                {"type": "group", "emailAddress": "all@example.com"},
+            ),
+        ],
+    )
+    def test_a_file_is_shared_with_more_than_users(
+        self, app: App, body: dict[str, str], shown: dict[str, object]
+    ) -> None:
+        """
+        Groups, domains, and whoever has the link.
+        """
+        path = f"/drive/v3/files/{app.create(name='a')['id']}/permissions"
+        made = app.call("POST", path, params={"fields": "*"}, json=body).json()
+
+        assert {**shown, "kind": "drive#permission", "id": made["id"], "role": body["role"]} == made
+        again = app.call("POST", path, params={"fields": "*"}, json=body).json()
+        assert made == again
+        assert 2 == len(app.call("GET", path).json()["permissions"])
+
+    def test_sharing_needs_to_say_with_whom(self, app: App) -> None:
+        """
+        An address or a domain, and JSON that is an object.
+        """
+        path = f"/drive/v3/files/{app.create(name='a')['id']}/permissions"
+
+        assert (400, "required") == reason(app.call("POST", path, json={"type": "user", "role": "reader"}))
+        assert (400, "parseError") == reason(app.call("POST", path, json=[]))
 
     def test_sharing_is_recorded(self, app: App) -> None:
         """

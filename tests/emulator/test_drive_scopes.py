@@ -147,7 +147,7 @@ def test_the_hidden_space_needs_its_own_scope(
 
 def test_a_method_names_the_scopes_that_would_open_it(seen: Seen) -> None:
     """
-    The challenge of google-facts 9.1.
+    The challenge has realm, error and scope (RFC 6750 3).
     """
     response = seen.app(EMAIL).call("GET", "/drive/v3/files")
 

@@ -284,7 +284,7 @@ def test_trouble_that_the_client_retries(
 
 def test_a_scope_that_is_missing_is_not_retried(google_emulator: EmulatorServer) -> None:
     """
-    403 with the challenge of google-facts 9.1.
+    403 with a challenge that names the scope (RFC 6750 3).
     """
     with drive(google_emulator, credentials=signed_in(google_emulator, FILE)) as service:
         with pytest.raises(HttpError) as caught:

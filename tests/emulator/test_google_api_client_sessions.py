@@ -40,7 +40,7 @@ def test_authorized_session_calls_and_refreshes(google_emulator: EmulatorServer)
 
 def test_authorized_session_gives_up_on_an_api_that_always_refuses(google_emulator: EmulatorServer) -> None:
     """
-    google-facts 11.3: three sends, and the 401 is returned.
+    Three sends, two refreshes between them, and the last 401 is returned.
     """
     fault = google_emulator.world.faults.add("drive", "api_401", count=10)
     with AuthorizedSession(signed_in(google_emulator)) as session:

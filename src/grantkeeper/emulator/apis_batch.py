@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Message, Scope
 
 from grantkeeper.emulator.answers import ApiError
+from grantkeeper.emulator.apis_calls import body_of
 from grantkeeper.emulator.apis_multipart import MultipartInvalid, Part, parse_parts, split_message
 from grantkeeper.emulator.wire import TRANSPORT, FaultLayer
 from grantkeeper.emulator.world import World
@@ -48,7 +49,7 @@ async def batch(request: Request, world: World, prefixes: tuple[str, ...]) -> Re
     Raises:
         ApiError: 400, the body is no batch, or it has too many calls. No call was made.
     """
-    body = await request.body()
+    body = await body_of(request)
     content_type = request.headers.get("content-type", "")
     if not content_type.lower().startswith("multipart/mixed"):
         raise _refused("A batch request is multipart/mixed.")
@@ -95,7 +96,10 @@ def parse_inner(part: Part) -> Inner:
 async def _answer(
     request: Request, world: World, call: Inner, outer: dict[str, str], prefixes: tuple[str, ...]
 ) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
-    target = urlsplit(call.target)
+    try:
+        target = urlsplit(call.target)
+    except ValueError:
+        target = urlsplit("")
     if not target.path.startswith(prefixes) or "alt=media" in target.query:
         refusal = _refused("Only calls of this API that carry no media can be batched.").response("classic")
         return 400, refusal.raw_headers, bytes(refusal.body)

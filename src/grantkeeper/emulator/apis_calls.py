@@ -1,15 +1,48 @@
-"""The arguments of an API call: path and query read by the method's row in the table."""
+"""What every API call brings: arguments, read by the method's row in the table, and a body."""
 
+import re
+import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.datastructures import ImmutableMultiDict
+from starlette.requests import ClientDisconnect, Request
 
 from grantkeeper.emulator.apis_table import Method, Parameter
 from grantkeeper.emulator.bearer import ApiError
 
+_LARGEST_UNPACKED = 256 << 20
 
-def arguments(method: Method, path: Mapping[str, str], query: ImmutableMultiDict[str, str]) -> dict[str, Any]:
+
+async def body_of(request: Request) -> bytes:
+    """
+    The body, unpacked: Google's Java client sends JSON and content compressed unless told otherwise.
+
+    Raises:
+        ApiError: 400, it is cut short or not the gzip it says; 413, it unpacks to too much.
+    """
+    try:
+        body = await request.body()
+    except ClientDisconnect as error:
+        raise _unreadable("The connection closed before the end of the body.") from error
+    if request.headers.get("content-encoding", "").lower() not in ("gzip", "x-gzip"):
+        return body
+    unpacking = zlib.decompressobj(wbits=31)
+    try:
+        unpacked = unpacking.decompress(body, _LARGEST_UNPACKED)
+    except zlib.error as error:
+        raise _unreadable("The body is not compressed as Content-Encoding says.") from error
+    if unpacking.unconsumed_tail:
+        raise ApiError(413, "uploadTooLarge", "The body unpacks to more than the emulator accepts.")
+    if not unpacking.eof:
+        raise _unreadable("The compressed body is cut short.")
+    return unpacked
+
+
+def _unreadable(message: str) -> ApiError:
+    return ApiError(400, "badRequest", message)
+
+
+def arguments(method: Method, path: Mapping[str, str], query: Mapping[str, str]) -> dict[str, Any]:
     """
     The method's parameters with their defaults, read as the types the table names.
 
@@ -20,9 +53,6 @@ def arguments(method: Method, path: Mapping[str, str], query: ImmutableMultiDict
     """
     found: dict[str, Any] = {}
     for parameter in method.parameters:
-        if parameter.repeated:
-            found[parameter.name] = query.getlist(parameter.name)
-            continue
         text = path.get(parameter.name) if parameter.location == "path" else query.get(parameter.name)
         text = text or parameter.default
         if text is None and parameter.required:
@@ -42,7 +72,7 @@ def _read(parameter: Parameter, text: str) -> Any:
             raise _refused(parameter, f"Invalid value '{text}'. Values must be 'true' or 'false'.")
         return text == "true"
     if parameter.type == "integer":
-        if not text.removeprefix("-").isdecimal() or not text.isascii():
+        if not re.fullmatch(r"-?[0-9]{1,19}", text):
             raise _refused(parameter, f"Invalid value '{text}'. Values must be integers.")
         number = int(text)
         low, high = parameter.minimum, parameter.maximum

@@ -24,7 +24,6 @@ class Parameter:
     required: bool = False
     minimum: int | None = None
     maximum: int | None = None
-    repeated: bool = False
 
     def document(self) -> dict[str, Any]:
         """This parameter in the words of a discovery document."""
@@ -43,8 +42,6 @@ class Parameter:
             entry["minimum"] = str(self.minimum)
         if self.maximum is not None:
             entry["maximum"] = str(self.maximum)
-        if self.repeated:
-            entry["repeated"] = True
         return entry
 
 

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from grantkeeper.emulator import drive_content as content
 from grantkeeper.emulator import drive_errors as errors
-from grantkeeper.emulator.apis_calls import arguments
+from grantkeeper.emulator.apis_calls import arguments, body_of
 from grantkeeper.emulator.apis_table import Method
 from grantkeeper.emulator.bearer import ApiError, authenticate, require_scope
 from grantkeeper.emulator.drive_call import Call, Drive, metadata_of, write
@@ -92,7 +92,7 @@ async def _effective(request: Request) -> tuple[str, QueryParams]:
     override = request.headers.get("x-http-method-override", "").upper()
     if request.method != "POST" or not override:
         return request.method, request.query_params
-    form = parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
+    form = parse_qsl((await body_of(request)).decode("utf-8", "replace"), keep_blank_values=True)
     if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
         form = []
     return override, QueryParams([*request.query_params.multi_items(), *form])
@@ -184,7 +184,7 @@ async def _get(call: Call) -> Response:
 
 async def _write(call: Call) -> Response:
     creating = call.method.name == "create"
-    return write(call, metadata_of(await call.request.body(), creating=creating), None)
+    return write(call, metadata_of(await body_of(call.request), creating=creating), None)
 
 
 async def _delete(call: Call) -> Response:
@@ -193,7 +193,7 @@ async def _delete(call: Call) -> Response:
 
 
 async def _copy(call: Call) -> Response:
-    metadata = metadata_of(await call.request.body(), creating=True)
+    metadata = metadata_of(await body_of(call.request), creating=True)
     call.selection()
     desk = call.desk
     return call.answer(desk.resource(desk.copy(call.file_id, metadata)))
@@ -213,7 +213,7 @@ async def _permissions(call: Call) -> Response:
 
 
 async def _share(call: Call) -> Response:
-    permission = parse_permission(await call.request.body(), call.drive.world)
+    permission = parse_permission(await body_of(call.request), call.drive.world)
     call.selection()
     return call.answer(permission_resource(call.desk.share(call.file_id, permission)))
 

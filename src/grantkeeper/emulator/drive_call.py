@@ -86,6 +86,19 @@ class Call:
         return Json(select(resource, self.selection()))
 
 
+def json_of(body: bytes) -> Any:
+    """
+    The JSON value in a body.
+
+    Raises:
+        ApiError: 400 `parseError`.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise errors.parse_error() from error
+
+
 def metadata_of(body: bytes, *, creating: bool) -> Metadata:
     """
     What a JSON body says about a file; an empty body says nothing.
@@ -94,9 +107,7 @@ def metadata_of(body: bytes, *, creating: bool) -> Metadata:
         ApiError: 400 or 403, in Drive's words.
     """
     try:
-        return parse_metadata(msgspec.json.decode(body) if body.strip() else {}, creating=creating)
-    except msgspec.DecodeError as error:
-        raise errors.parse_error() from error
+        return parse_metadata(json_of(body) if body.strip() else {}, creating=creating)
     except MetadataInvalid as error:
         raise ApiError(error.status, error.reason, str(error)) from error
 

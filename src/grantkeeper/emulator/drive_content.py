@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from grantkeeper.emulator import drive_errors as errors
 from grantkeeper.emulator.answers import Json
+from grantkeeper.emulator.apis_calls import body_of
 from grantkeeper.emulator.apis_multipart import MultipartInvalid, parse_parts
 from grantkeeper.emulator.bearer import ApiError, authenticate, bearer_token
 from grantkeeper.emulator.drive_call import Call, Drive, metadata_of, moves, write
@@ -24,7 +25,7 @@ from grantkeeper.emulator.drive_uploads import (
 )
 from grantkeeper.emulator.faults import Fault
 
-_RANGE = re.compile(r"bytes=(?:(\d+)-(\d*)|-(\d+))")
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,19})-([0-9]{0,19})|-([0-9]{1,19}))")
 
 
 def download(call: Call, file: DriveFile) -> Response:
@@ -81,7 +82,7 @@ async def upload(call: Call) -> Response:
     """The first request of any upload; for the two simple kinds it is the last as well."""
     query = call.request.query_params
     kind = query.get("uploadType") or query.get("upload_protocol")
-    body = await call.request.body()
+    body = await body_of(call.request)
     if kind in ("media", "raw"):
         return write(call, NO_METADATA, Media(body, call.request.headers.get("content-type")))
     if kind == "multipart":
@@ -107,7 +108,7 @@ def _begin(call: Call, body: bytes) -> Response:
     creating = call.method.name == "create"
     metadata = metadata_of(body, creating=creating)
     total = call.request.headers.get("x-upload-content-length")
-    if total is not None and not (total.isascii() and total.isdecimal()):
+    if total is not None and not re.fullmatch(r"[0-9]{1,19}", total):
         raise errors.invalid("X-Upload-Content-Length", "Invalid value for: X-Upload-Content-Length")
     if total is not None and int(total) > MAX_UPLOAD:
         raise ApiError(413, "uploadTooLarge", "The content is larger than Drive accepts.")
@@ -159,7 +160,7 @@ async def resume(drive: Drive, request: Request, fault: Fault | None) -> tuple[s
     if request.method == "DELETE":
         drive.sessions.cancel(session)
         return "cancel", Response(status_code=499)
-    body = await request.body()
+    body = await body_of(request)
     header = request.headers.get("content-range")
     try:
         # Without the header the body is all of the content; so an empty file can be sent.

@@ -61,10 +61,15 @@ def _part(value: Any, members: Selection | None) -> Any:
 _NAME = re.compile(r"\s*([A-Za-z0-9_.\-]+|\*)\s*")
 
 
+#: No resource of Google's is nested deeper.
+_DEEPEST = 20
+
+
 class _Parser:
     def __init__(self, text: str) -> None:
         self._text = text
         self._at = 0
+        self._depth = 0
 
     def end(self) -> None:
         if self._at != len(self._text):
@@ -99,11 +104,13 @@ class _Parser:
         below = _below(shape, name)
         if self._next("/"):
             inner_name, inner = self._member(self._inside(name, below))
+            self._depth -= 1
             if inner_name == "*" and inner is None:
                 return name, None
             return name, {inner_name: inner}
         if self._next("("):
             inner_members = self.members(self._inside(name, below))
+            self._depth -= 1
             if not self._next(")"):
                 raise FieldsInvalid(self._text)
             return name, inner_members
@@ -116,7 +123,8 @@ class _Parser:
         return True
 
     def _inside(self, name: str, below: Shape | None) -> Shape:
-        if below is None:
+        self._depth += 1
+        if below is None or self._depth > _DEEPEST:
             raise FieldsInvalid(f"{name}{self._text[self._at - 1 :]}")
         return below
 

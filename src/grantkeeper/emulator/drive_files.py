@@ -81,7 +81,12 @@ class Desk:
         return DRIVE_FULL in self._access.scopes or (ours and DRIVE_FILE in self._access.scopes)
 
     def opens_space(self, space: str) -> bool:
-        """Whether this token may use a space at all; see google-facts on lists of the wrong space."""
+        """
+        Whether this token may ask for a space at all.
+
+        Asking for the drive without a scope for it is no error: it is just empty. Asking for the hidden
+        space is one.
+        """
         return space != APP_DATA or DRIVE_APPDATA in self._access.scopes
 
     def top(self, space: str) -> DriveFile:
@@ -159,15 +164,7 @@ class Desk:
         Returns:
             The folder it goes to.
         """
-        if len(metadata.parents) > 1:
-            raise errors.invalid("parents", "A file has one parent folder.")
-        folder = self._folder(metadata.parents[0] if metadata.parents else "root")
-        if metadata.id is not None:
-            if self._store.in_use(metadata.id):
-                raise errors.id_in_use()
-            if self._store.reserved_for(metadata.id) != (self._access.sub, folder.space):
-                raise errors.id_not_usable()
-        return folder
+        return self._place(metadata, "root")
 
     def create(self, metadata: Metadata, media: Media | None) -> DriveFile:
         folder = self.check_create(metadata)
@@ -199,7 +196,7 @@ class Desk:
         file = self.find(file_id)
         if not self._writes(file) and (with_media or DRIVE_METADATA not in self._access.scopes):
             raise errors.app_not_authorized(file.id, self._access.project, "write")
-        if file.space == APP_DATA and (file.parent is None or metadata.changes.get("trashed") is not None):
+        if file.space == APP_DATA and (file.parent is None or metadata.changes.get("trashed")):
             raise errors.not_for_app_data()
         if file.parent is None:
             raise errors.top_folder()
@@ -241,10 +238,7 @@ class Desk:
         file = self.find_content(file_id)
         if file.is_folder:
             raise errors.not_copyable()
-        if metadata.parents:
-            folder = self.check_create(metadata)
-        else:
-            folder = self._folder(file.parent or "root")
+        folder = self._place(metadata, file.parent or "root")
         if folder.space != file.space:
             raise errors.not_for_app_data()
         copied = replace(
@@ -272,6 +266,18 @@ class Desk:
         others = tuple(known for known in file.permissions if known.id != permission.id)
         self._saved(replace(file, permissions=(*others, permission)))
         return permission
+
+    def _place(self, metadata: Metadata, default: str) -> DriveFile:
+        """The folder a new file goes to; its id, if it brings one, must be for that space and unused."""
+        if len(metadata.parents) > 1:
+            raise errors.invalid("parents", "A file has one parent folder.")
+        folder = self._folder(metadata.parents[0] if metadata.parents else default)
+        if metadata.id is not None:
+            if self._store.in_use(metadata.id):
+                raise errors.id_in_use()
+            if self._store.reserved_for(metadata.id) != (self._access.sub, folder.space):
+                raise errors.id_not_usable()
+        return folder
 
     def _folder(self, folder_id: str) -> DriveFile:
         """A folder to put something into; writing into one takes more than seeing it."""

@@ -82,9 +82,12 @@ def ordered(files: list[DriveFile], order_by: str | None) -> list[DriveFile]:
 
 
 def _natural(file: DriveFile) -> list[tuple[bool, int, str]]:
-    """Digits count as numbers: 2 before 12."""
-    pieces = re.findall(r"\d+|\D+", file.name.casefold())
-    return [(not piece.isdecimal(), int(piece) if piece.isdecimal() else 0, piece) for piece in pieces]
+    """Digits count as numbers: 2 before 12. Of two numbers the one with more digits is greater."""
+    pieces = re.findall(r"[0-9]+|[^0-9]+", file.name.casefold())
+    return [
+        (False, len(number := piece.lstrip("0")), number) if piece.isdecimal() else (True, 0, piece)
+        for piece in pieces
+    ]
 
 
 _KEYS: dict[str, Callable[[DriveFile], Any]] = {

@@ -77,12 +77,17 @@ def _tokens(text: str) -> list[_Token]:
 _END = _Token("end", "")
 
 
+#: Brackets and `not` nested deeper than any search a person or a program would write.
+_DEEPEST = 50
+
+
 class _Parser:
     """One reading of one search, by recursive descent."""
 
     def __init__(self, tokens: list[_Token], project: str, aliases: dict[str, str]) -> None:
         self._tokens = tokens
         self._at = 0
+        self._depth = 0
         self._project = project
         self._aliases = aliases
 
@@ -103,13 +108,21 @@ class _Parser:
         return token.value
 
     def _chain(self) -> Condition:
-        condition = self._term()
+        first = self._term()
+        rest = []
         while self._peek().kind == "word" and self._peek().value in ("and", "or"):
-            joined = self._take("word")
-            condition = _joined(joined, condition, self._term())
-        return condition
+            rest.append((self._take("word"), self._term()))
+        return _chained(first, rest) if rest else first
 
     def _term(self) -> Condition:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise QueryInvalid("the search is nested too deeply")
+        condition = self._one_term()
+        self._depth -= 1
+        return condition
+
+    def _one_term(self) -> Condition:
         token = self._peek()
         if token.kind == "word" and token.value == "not":
             self._take("word")
@@ -191,10 +204,14 @@ class _Parser:
         return lambda file: file.app_properties.get(self._project, {}).get(key) == value
 
 
-def _joined(word: str, left: Condition, right: Condition) -> Condition:
-    if word == "and":
-        return lambda file: left(file) and right(file)
-    return lambda file: left(file) or right(file)
+def _chained(first: Condition, rest: list[tuple[str, Condition]]) -> Condition:
+    def met(file: DriveFile) -> bool:
+        result = first(file)
+        for word, condition in rest:
+            result = (result and condition(file)) if word == "and" else (result or condition(file))
+        return result
+
+    return met
 
 
 def _contains_prefix(text: str, value: str) -> bool:

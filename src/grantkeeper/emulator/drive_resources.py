@@ -1,6 +1,7 @@
 """Drive's files in JSON: a stored file becomes a resource, a request body becomes changes."""
 
 import mimetypes
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,6 +12,8 @@ from grantkeeper.emulator.drive_store import APP_DATA, DriveFile, Permission
 from grantkeeper.emulator.records import User
 
 BINARY = "application/octet-stream"
+
+_MIME_TYPE = re.compile(r"[!#-.0-9A-Z^_a-z+]+/[!#-.0-9A-Z^_a-z+]+")
 
 
 class MetadataInvalid(ValueError):
@@ -226,8 +229,9 @@ def media_type(metadata: Metadata, declared: str | None, name: str) -> str:
     """What a content is: as the metadata say, as its part of the request says, or as its name suggests."""
     if metadata.mime_type is not None:
         return metadata.mime_type
-    if declared is not None and declared.partition(";")[0].strip() not in ("", BINARY):
-        return declared.partition(";")[0].strip()
+    declared = (declared or "").partition(";")[0].strip()
+    if declared != BINARY and _MIME_TYPE.fullmatch(declared):
+        return declared
     return mimetypes.guess_type(name)[0] or BINARY
 
 
@@ -239,6 +243,13 @@ def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise MetadataInvalid("invalid", "Invalid Value")
     return value
+
+
+def _mime_type(value: Any) -> str:
+    # It becomes a header when the file is downloaded.
+    if not _MIME_TYPE.fullmatch(_text(value)):
+        raise MetadataInvalid("invalid", "Invalid MIME type provided for the uploaded content.")
+    return str(value)
 
 
 def _texts(value: Any) -> tuple[str, ...]:
@@ -258,9 +269,9 @@ def _boolean(value: Any) -> bool:
 def _time(value: Any) -> datetime:
     try:
         moment = datetime.fromisoformat(_text(value))
-    except ValueError as error:
+        return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
         raise MetadataInvalid("invalid", "Invalid Value") from error
-    return moment.astimezone(UTC) if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
 def _properties(value: Any) -> dict[str, str | None]:
@@ -282,7 +293,7 @@ def _property(key: str, value: Any) -> str:
 
 _WRITABLE: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "name": ("name", _text),
-    "mimeType": ("mime_type", _text),
+    "mimeType": ("mime_type", _mime_type),
     "description": ("description", _text),
     "starred": ("starred", _boolean),
     "trashed": ("trashed", _boolean),

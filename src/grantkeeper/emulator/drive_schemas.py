@@ -18,8 +18,6 @@ def _of(kind: str, *names: str) -> dict[str, dict[str, Any]]:
         return {name: {"type": "string", "format": "int64"} for name in names}
     if kind == "time":
         return {name: {"type": "string", "format": "date-time"} for name in names}
-    if kind == "int32":
-        return {name: {"type": "integer", "format": "int32"} for name in names}
     return {name: {"type": kind} for name in names}
 
 

@@ -2,9 +2,8 @@
 
 import hashlib
 
-import msgspec
-
 from grantkeeper.emulator import drive_errors as errors
+from grantkeeper.emulator.drive_call import json_of
 from grantkeeper.emulator.drive_resources import permission_id
 from grantkeeper.emulator.drive_store import Permission
 from grantkeeper.emulator.world import World
@@ -20,10 +19,7 @@ def parse_permission(body: bytes, world: World) -> Permission:
     Raises:
         ApiError: 400, a member is missing or makes no sense.
     """
-    try:
-        read = msgspec.json.decode(body)
-    except msgspec.DecodeError as error:
-        raise errors.parse_error() from error
+    read = json_of(body)
     if not isinstance(read, dict):
         raise errors.parse_error()
     kind, role = read.get("type"), read.get("role")

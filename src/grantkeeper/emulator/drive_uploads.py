@@ -18,7 +18,7 @@ CHUNK = 262_144
 
 SESSION_LIFE = timedelta(weeks=1)
 
-_CONTENT_RANGE = re.compile(r"bytes\s+(?:(\d+)-(\d+)|\*)/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes\s+(?:([0-9]{1,19})-([0-9]{1,19})|\*)/([0-9]{1,19}|\*)")
 
 
 class RangeInvalid(ValueError):
