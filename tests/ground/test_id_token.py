@@ -1,7 +1,7 @@
 """ID tokens: every claim of the table with wrong types and wrong values, and the whole way with real keys."""
 
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 import pytest
@@ -184,15 +184,12 @@ def test_no_claims_raise_anything_else(claims):
         check_claims(good_claims() | claims, want())
 
 
-@given(
-    st.integers() | st.floats(),
-    st.datetimes(timezones=st.just(UTC), min_value=datetime.min.replace(year=2000)),
-)
-def test_no_moment_overflows(value, now):
+@given(st.integers() | st.floats(), st.timedeltas(timedelta(days=-9000), timedelta(days=2_900_000)))
+def test_no_moment_overflows(value, later):
     """
     Any number in any time claim at any moment of the clock is judged, up to the end of the calendar.
     """
-    expected = want(now=min(now, datetime(9999, 12, 1, tzinfo=UTC)), youngest=600)
+    expected = want(now=NOW + later, youngest=600)
     for claim in ("exp", "iat", "nbf"):
         with suppress(IdTokenRejected):
             check_claims(good_claims() | {claim: value}, expected)

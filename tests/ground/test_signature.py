@@ -125,6 +125,10 @@ FORGERIES = {
         lambda: signed(good_claims(), rsa_key("stranger"), jku="https://evil.test/keys"),
         "signature",
     ),
+    "a registered parameter of the wrong type": (
+        lambda: put({"alg": "RS256", "kid": "k1", "x5c": "text"}),
+        "signature",
+    ),
     "a critical extension": (
         lambda: put({"alg": "RS256", "kid": "k1", "crit": ["exp"], "exp": 1}),
         "crit",
