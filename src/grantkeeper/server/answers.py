@@ -5,8 +5,8 @@ The OpenAPI document is made from these structs, so what is documented is what
 is sent.
 """
 
-from collections.abc import Iterable
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated
 
 import msgspec
@@ -27,12 +27,13 @@ from grantkeeper.model import (
 )
 
 Seconds = Annotated[int, Meta(ge=0, description="Whole seconds.")]
-Names = Annotated[list[str], Meta(description="Scope names, sorted.")]
+Names = Annotated[tuple[str, ...], Meta(description="Scope names, sorted.")]
 
 
-def names(scopes: Iterable[str]) -> list[str]:
+@lru_cache(maxsize=4096)
+def names(scopes: frozenset[str]) -> tuple[str, ...]:
     """Scopes as the wire has them: sorted, so that equal sets are equal texts."""
-    return sorted(scopes)
+    return tuple(sorted(scopes))
 
 
 class Answer(msgspec.Struct):

@@ -2,19 +2,21 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from grantkeeper.errors import GrantkeeperError
-from grantkeeper.server import token, wire
+from grantkeeper.server import token
+from grantkeeper.server.call import FIRST_MESSAGE
 from grantkeeper.server.logs import Log, embedded_log, failure
 from grantkeeper.server.metrics import Board
 from grantkeeper.server.operations import Operation
 from grantkeeper.server.resource import Nowhere, Resource
 from grantkeeper.server.routes import APP_ROUTES, ROUTES
 from grantkeeper.server.service import Service
+from grantkeeper.server.wire import JSON, NO_STORE
 
 if TYPE_CHECKING:
     from grantkeeper.library.core import KeeperCore
@@ -28,27 +30,41 @@ class App:
         service: What its routes share; a process of our own runs `Service.watch` beside it.
     """
 
-    def __init__(self, service: Service, router: ASGIApp, lane: ASGIApp | None) -> None:
+    def __init__(self, service: Service, router: ASGIApp, *, tokens: bool) -> None:
         self.service = service
         self._router = router
-        self._lane = lane
+        self._raw = (token.PATH, "POST") if tokens else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request. Nobody but HTTP is served."""
         if scope["type"] != "http":
             await _decline(scope, receive, send)
-            return
-        if self._lane is None or scope["path"] != token.PATH or scope["method"] != "POST":
+        elif self._raw != (scope["path"], scope["method"]) or not await self._hit(scope, receive, send):
             await self._router(scope, receive, send)
-            return
+
+    async def _hit(self, scope: Scope, receive: Receive, send: Send) -> bool:
+        """The raw lane: hand a token out from memory, or leave everything to the router."""
+        started = perf_counter()
+        service = self.service
+        headers = dict(scope["headers"])
+        caller = token.plain_caller(service, scope, headers)
+        if caller is None:
+            return False
+        message = await receive()
         try:
-            await self._lane(scope, receive, send)
-        except Exception as error:  # noqa: BLE001 - the last resort: no traceback ever leaves
-            self.service.log.error("request.failed", route=token.PATH, **failure(error))
-            answer = wire.internal_error()
-            if isinstance(error, GrantkeeperError):
-                answer = wire.refusal(error)
-            await wire.send_answer(send, answer, self.service.ids.of(dict(scope["headers"])))
+            body = token.from_memory(service, caller, message)
+        except Exception as error:  # noqa: BLE001 - told, and the other lane may yet answer
+            service.log.error("request.failed", route=token.PATH, **failure(error))
+            body = None
+        if body is None:
+            scope[FIRST_MESSAGE] = message
+            return False
+        sized = (b"content-length", b"%d" % len(body))
+        named = (b"x-request-id", service.ids.of(headers))
+        await send({"type": "http.response.start", "status": 200, "headers": [JSON, NO_STORE, sized, named]})
+        await send({"type": "http.response.body", "body": body})
+        service.tally.hit(perf_counter() - started)
+        return True
 
 
 async def _decline(scope: Scope, receive: Receive, send: Send) -> None:
@@ -82,6 +98,5 @@ def create_app(
     """
     service = Service(core, log=embedded_log() if log is None else log, board=board)
     if apps_only:
-        return App(service, _router(service, APP_ROUTES), None)
-    router = _router(service, ROUTES)
-    return App(service, router, token.TokenLane(service, router))
+        return App(service, _router(service, APP_ROUTES), tokens=False)
+    return App(service, _router(service, ROUTES), tokens=True)

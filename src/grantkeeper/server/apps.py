@@ -11,7 +11,7 @@ from grantkeeper.keeper.preflight import PreflightRequest
 from grantkeeper.server.answers import PreflightAnswer, RedeemAnswer, TicketAnswer
 from grantkeeper.server.call import Call
 from grantkeeper.server.callers import require_client
-from grantkeeper.server.guard import Origins
+from grantkeeper.server.guard import FORWARDING, Origins
 from grantkeeper.server.requests import (
     Address,
     Name,
@@ -105,7 +105,7 @@ PLAIN_COOKIE: Final = "grantkeeper-connect"
 
 def _cookie_name(service: Service, call: Call) -> tuple[str, bool]:
     # Transport.sender let the request in: plainly it can only have come over loopback.
-    proxied = any(name.startswith(b"x-forwarded") or name == b"forwarded" for name in call.headers)
+    proxied = not FORWARDING.isdisjoint(call.headers)
     secure = proxied or call.scope.get("scheme") == "https"
     return (SECURE_COOKIE, True) if secure else (PLAIN_COOKIE, False)
 

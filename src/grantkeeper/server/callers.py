@@ -6,37 +6,17 @@ Callers are remembered in memory and forgotten when the change feed says so.
 """
 
 import re
-from base64 import urlsafe_b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from grantkeeper.errors import CallerNotAllowed, CallerUnknown
 from grantkeeper.model import Caller, Permission
-from grantkeeper.secret import CallerKey
 
 if TYPE_CHECKING:
     from grantkeeper.library.core import KeeperCore
 
-KEY_BYTES: Final = 32
 KEY_FORM: Final = re.compile(rb"gk_[A-Za-z0-9_-]{43}")
 MOST_REMEMBERED: Final = 10_000
-
-
-def new_key(random: bytes) -> CallerKey:
-    """
-    A caller key made of *random*.
-
-    Raises:
-        ValueError: *random* has not 32 bytes.
-    """
-    if len(random) != KEY_BYTES:
-        raise ValueError(f"a caller key needs {KEY_BYTES} random bytes")
-    return CallerKey("gk_" + urlsafe_b64encode(random).decode().rstrip("="))
-
-
-def key_hash(key: CallerKey) -> bytes:
-    """What the store knows of *key*."""
-    return sha256(key.reveal().encode()).digest()
 
 
 def bearer(values: list[bytes]) -> bytes | None:

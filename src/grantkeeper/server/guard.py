@@ -62,7 +62,7 @@ class Transport:
         ]
         self._proxies: dict[str, bool] = {}
 
-    def sender(self, scope: Scope) -> str:
+    def sender(self, scope: Scope, headers: Headers) -> str:
         """
         The address the request came from, for limits and the log.
 
@@ -71,9 +71,8 @@ class Transport:
         """
         client = scope.get("client")
         host: str = client[0] if client else ""
-        for name, _ in scope["headers"]:
-            if name.startswith(b"x-forwarded") or name == b"forwarded" or name == b"x-real-ip":
-                return self._forwarded(host, scope["headers"])
+        if not FORWARDING.isdisjoint(headers):
+            return self._forwarded(host, scope["headers"])
         if host in LOOPBACK_NAMES or scope.get("scheme") == "https" or _is_loopback(host):
             return host
         raise HttpsRequired("this request crossed a network without HTTPS")
@@ -107,6 +106,18 @@ class Transport:
                 return str(address)
         return peer
 
+
+FORWARDING: Final = frozenset(
+    {b"forwarded", b"forwarded-for", b"x-forwarded", b"x-real-ip", b"x-original-forwarded-for"}
+    | {
+        b"x-forwarded-" + what
+        for what in (
+            *(b"for", b"proto", b"protocol", b"scheme", b"ssl", b"host", b"port", b"by"),
+            *(b"server", b"prefix", b"path", b"uri", b"method", b"client-cert"),
+        )
+    }
+)
+"""Headers by which a proxy gives itself away. A set and no pattern, for it is asked on every request."""
 
 LOOPBACK_NAMES: Final = frozenset({"127.0.0.1", "::1", ""})
 """The usual spellings; the empty one is a Unix socket."""

@@ -10,11 +10,9 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any, Literal, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 import structlog
-
-LogFormat = Literal["json", "console"]
 
 
 class Log(Protocol):
@@ -50,12 +48,12 @@ def embedded_log() -> Log:
     return log
 
 
-def configure(form: LogFormat, stream: TextIO | None = None) -> Log:
+def configure(form: str | None, stream: TextIO | None = None) -> Log:
     """
     The log of a process of our own, on standard error; what libraries log at WARNING goes there too.
 
     Args:
-        form: ``json`` for machines, ``console`` for people.
+        form: ``json`` for machines, ``console`` for people; by default what the stream is read by.
     """
     out = sys.stderr if stream is None else stream
     log: Log = structlog.wrap_logger(
@@ -75,8 +73,8 @@ def configure(form: LogFormat, stream: TextIO | None = None) -> Log:
     return log
 
 
-def _renderer(form: LogFormat, out: TextIO) -> Any:
-    if form == "json":
+def _renderer(form: str | None, out: TextIO) -> Any:
+    if form == "json" or (form is None and not out.isatty()):
         return structlog.processors.JSONRenderer(sort_keys=False)
     # Exceptions are never passed on, so that no value in a frame can be printed.
     return structlog.dev.ConsoleRenderer(colors=out.isatty(), pad_event_to=24)

@@ -7,7 +7,7 @@ subject or user that had one grant can have two a moment later.
 
 from typing import TYPE_CHECKING, Final
 
-from grantkeeper.errors import InvalidRequest
+from grantkeeper.errors import GrantNotFound, InvalidRequest
 from grantkeeper.model import Caller
 from grantkeeper.server.callers import require_client
 from grantkeeper.server.requests import TokenBody
@@ -50,6 +50,8 @@ class Lookups:
             raise InvalidRequest("send exactly one of grant, subject and user")
         if body.grant is not None and body.client is not None:
             raise InvalidRequest("client goes with subject or user; a grant has its own")
+        if body.grant is not None and not body.grant.isprintable():
+            raise GrantNotFound("there is no such grant")
         require_client(caller, body.client)
         known = self.remembered(caller, body)
         if known is not None:

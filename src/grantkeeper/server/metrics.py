@@ -22,6 +22,7 @@ import msgspec
 
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FLUSH_SECONDS: Final = 0.2
+TOKEN_ROUTE: Final = "/v1/token"
 SUFFIX: Final = ".numbers"
 GONE: Final = "gone" + SUFFIX
 
@@ -53,23 +54,29 @@ class Tally:
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._seconds: dict[str, list[float]] = {}
         self.hits = 0
-        """Tokens handed out from memory; `Service.watch` turns them into one log line now and then."""
+        self._hit_seconds = self._row(TOKEN_ROUTE)
+
+    def hit(self, seconds: float) -> None:
+        """One token was handed out from memory; `Service.watch` logs how many there were now and then."""
+        self.hits += 1
+        self._hit_seconds[bisect_left(BUCKETS, seconds)] += 1.0
+        self._hit_seconds[-1] += seconds
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """One request is done."""
         self._requests[route, method, status] += 1
-        row = self._seconds.get(route)
-        if row is None:
-            row = self._seconds[route] = [0.0] * (len(BUCKETS) + 2)
+        row = self._row(route)
         row[bisect_left(BUCKETS, seconds)] += 1.0
         row[-1] += seconds
 
+    def _row(self, route: str) -> list[float]:
+        return self._seconds.setdefault(route, [0.0] * (len(BUCKETS) + 2))
+
     def numbers(self) -> Numbers:
         """All of it, as of now."""
+        requests = self._requests + Counter({(TOKEN_ROUTE, "POST", 200): self.hits})
         return Numbers(
-            requests={
-                f"{route} {method} {status}": n for (route, method, status), n in self._requests.items()
-            },
+            requests={f"{route} {method} {status}": n for (route, method, status), n in requests.items()},
             seconds={route: list(row) for route, row in self._seconds.items()},
             events={f"{kind} {outcome}": n for (kind, outcome), n in dict(self._events).items()},
             gauges={"workers": 1.0, "resident_memory_bytes": _resident()},

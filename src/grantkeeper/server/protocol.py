@@ -10,7 +10,7 @@ import asyncio
 from typing import Any, Final
 
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from grantkeeper.errors import InvalidRequest, TooSlow
@@ -47,7 +47,6 @@ class GuardedProtocol(HttpToolsProtocol):
         self._since: float | None = None
         self._in_head = False
         self._head_raw = 0
-        self._head_parsed = 0
         self._too_large = False
         self._watch: asyncio.TimerHandle | None = None
 
@@ -68,12 +67,13 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and see that a head does not grow without end in its buffer."""
-        head_was_open = self._in_head
-        super().data_received(data)
-        if self._in_head and head_was_open and not self.transport.is_closing():
+        if self._in_head:
             self._head_raw += len(data)
-            if self._head_raw > LARGEST_HEAD:
-                self._refuse(wire.headers_too_large())
+        else:
+            self._head_raw = len(data)
+        super().data_received(data)
+        if self._in_head and self._head_raw > LARGEST_HEAD and not self.transport.is_closing():
+            self._refuse(wire.headers_too_large())
 
     # -- what the parser calls --------------------------------------------------------------------
 
@@ -82,24 +82,15 @@ class GuardedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._since = self.loop.time()
         self._in_head = True
-        self._head_raw = self._head_parsed = 0
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the address."""
-        self._grow(len(url))
-        super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, whole."""
-        self._grow(len(name) + len(value) + 4)
-        if len(self.headers) >= MOST_HEADERS:
-            self._too_large = True
-            raise HeadTooLarge
-        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._in_head = False
+        if len(self.headers) > MOST_HEADERS or (
+            self._head_raw > LARGEST_HEAD and self._head_size() > LARGEST_HEAD
+        ):
+            self._too_large = True
+            raise HeadTooLarge
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
@@ -107,11 +98,9 @@ class GuardedProtocol(HttpToolsProtocol):
         self._since = None
         super().on_message_complete()
 
-    def _grow(self, size: int) -> None:
-        self._head_parsed += size
-        if self._head_parsed > LARGEST_HEAD:
-            self._too_large = True
-            raise HeadTooLarge
+    def _head_size(self) -> int:
+        """Exactly, where the bytes that came with it might be another's."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     # -- refusing ---------------------------------------------------------------------------------
 
@@ -124,7 +113,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse(self, answer: Answer) -> None:
         """Answer past the application and hang up; an answer to an earlier request goes first and alone."""
-        cycle = self.cycle
+        # uvicorn declares that it is always there, and it is not.
+        cycle: RequestResponseCycle | None = self.cycle
         in_body = self._since is not None and not self._in_head
         if cycle is not None and cycle.response_complete and in_body:
             # It was answered before it was whole; a second answer would be taken for the next one's.
@@ -168,5 +158,3 @@ class GuardedProtocol(HttpToolsProtocol):
                     self.transport.close()
                 wait = self.request_seconds
         self._watch = self.loop.call_later(max(wait, 0.05), self._look)
-
-

@@ -24,6 +24,7 @@ MOST_PARAMETERS: Final = 100
 
 Text = Annotated[str, Meta(min_length=1, max_length=16 * 1024)]
 Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
+GrantId = Annotated[str, Meta(min_length=1, max_length=255)]
 Address = Annotated[str, Meta(max_length=2048)]
 Scopes = Annotated[
     list[str] | str, Meta(description="A list of names, or one text with spaces between them.")
@@ -64,7 +65,7 @@ class PreflightBody(Body):
 class TokenBody(Body):
     """Which grant (exactly one of `grant`, `subject`, `user`) and what the token must be good for."""
 
-    grant: Name | None = None
+    grant: GrantId | None = None
     subject: Name | None = None
     client: Name | None = None
     user: Name | None = None

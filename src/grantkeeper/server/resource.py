@@ -57,7 +57,7 @@ class Resource:
 
     async def _answer(self, call: Call) -> Answer:
         if Door.OPEN not in self._doors:
-            call.address = self._service.transport.sender(call.scope)
+            call.address = self._service.transport.sender(call.scope, call.headers)
         if call.method == "OPTIONS" and Door.APP in self._doors:
             return self._preflight(call)
         operation = self._operations.get("GET" if call.method == "HEAD" else call.method)
@@ -117,5 +117,5 @@ class Nowhere(Resource):
         super().__init__(service, "(unknown)", {})
 
     async def _answer(self, call: Call) -> Answer:
-        call.address = self._service.transport.sender(call.scope)
+        call.address = self._service.transport.sender(call.scope, call.headers)
         return wire.not_found()

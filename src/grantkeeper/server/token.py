@@ -1,32 +1,35 @@
 """
 ``POST /v1/token``: an access token for the user who is away.
 
-Two lanes. The raw one stands in front of the router and hands out what is fresh
-in memory: caller check, rule check, a dictionary, and nothing that waits. Whatever
-is not that plain (another content type, a stale token, any error at all) it leaves to the
-other lane, so there is one place that refuses.
+Two lanes. The raw one (`grantkeeper.server.app.App`) stands in front of the router
+and hands out what is fresh in memory: caller check, rule check, a dictionary, and
+nothing that waits. Whatever is not that plain (another content type, a stale token,
+any error at all) it leaves to the other, so there is one place that refuses.
 """
 
-from time import perf_counter
 from typing import Final
 
 import msgspec
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Scope
 
 from grantkeeper.errors import GrantkeeperError
-from grantkeeper.model import Caller, Permission, Token
+from grantkeeper.model import Caller, Permission
 from grantkeeper.protocol.scopes import asked
 from grantkeeper.server.answers import TokenAnswer
-from grantkeeper.server.call import FIRST_MESSAGE, Call
+from grantkeeper.server.call import Call
+from grantkeeper.server.metrics import TOKEN_ROUTE
 from grantkeeper.server.requests import LARGEST_BODY, TokenBody
 from grantkeeper.server.service import Service
-from grantkeeper.server.wire import JSON, NO_STORE, Answer, json_answer
+from grantkeeper.server.wire import Answer, json_answer
 
-PATH: Final = "/v1/token"
+PATH: Final = TOKEN_ROUTE
 DEFAULT_MIN_TTL: Final = 60
 
-_BODY: Final = msgspec.json.Decoder(TokenBody)
-_ANSWER: Final = msgspec.json.Encoder()
+_decode = msgspec.json.Decoder(TokenBody).decode
+_encode = msgspec.json.Encoder().encode
+
+Leave = (GrantkeeperError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What the raw lane does not say itself: the other meets it again and knows how."""
 
 
 async def token(service: Service, call: Call) -> Answer:
@@ -45,82 +48,44 @@ async def token(service: Service, call: Call) -> Answer:
     return json_answer(TokenAnswer.of(found))
 
 
-class TokenLane:
-    """The lane that never waits, as an ASGI app in front of *routed*."""
+def plain_caller(service: Service, scope: Scope, headers: dict[bytes, bytes]) -> Caller | None:
+    """Who asks for a token, if that is known from memory and everything else about the head is plain."""
+    authorization = headers.get(b"authorization")
+    if (
+        authorization is None
+        or headers.get(b"content-type") != b"application/json"
+        or b"content-encoding" in headers
+        or len(headers) != len(scope["headers"])
+    ):
+        return None
+    try:
+        service.transport.sender(scope, headers)
+    except GrantkeeperError:
+        return None
+    caller = service.callers.remembered(authorization)
+    return caller if caller is not None and caller.may(Permission.TOKEN) else None
 
-    def __init__(self, service: Service, routed: ASGIApp) -> None:
-        self._service = service
-        self._routed = routed
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer from memory, or pass on."""
-        started = perf_counter()
-        service = self._service
-        pairs: list[tuple[bytes, bytes]] = scope["headers"]
-        headers = dict(pairs)
-        caller = self._caller(scope, headers, repeated=len(headers) != len(pairs))
-        if caller is None:
-            await self._routed(scope, receive, send)
-            return
-        message = await receive()
-        found = self._fresh(caller, message)
-        if found is None:
-            scope[FIRST_MESSAGE] = message
-            await self._routed(scope, receive, send)
-            return
-        body = _ANSWER.encode(TokenAnswer.of(found))
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [
-                    JSON,
-                    NO_STORE,
-                    (b"content-length", b"%d" % len(body)),
-                    (b"x-request-id", service.ids.of(headers)),
-                ],
-            }
+def from_memory(service: Service, caller: Caller, message: Message) -> bytes | None:
+    """The body of the good answer to a request of *caller*, where memory has all it takes."""
+    if message["type"] != "http.request" or message.get("more_body", False):
+        return None
+    raw = message["body"]
+    if len(raw) > LARGEST_BODY:
+        return None
+    try:
+        body = _decode(raw)
+        grant_id = service.lookups.remembered(caller, body)
+        if grant_id is None:
+            return None
+        found = service.core.fresh_token(
+            grant_id,
+            scopes=None if body.scopes is None else asked(body.scopes),
+            min_ttl=DEFAULT_MIN_TTL if body.min_ttl is None else body.min_ttl,
+            rejected=None if body.rejected is None else body.rejected.rstrip("="),
+            rule=caller.scopes,
+            caller=caller.id,
         )
-        await send({"type": "http.response.body", "body": body})
-        service.tally.hits += 1
-        service.tally.answered(PATH, "POST", 200, perf_counter() - started)
-
-    def _caller(self, scope: Scope, headers: dict[bytes, bytes], *, repeated: bool) -> Caller | None:
-        """Who asks, if that is known from memory and everything else about the head is plain."""
-        authorization = headers.get(b"authorization")
-        if (
-            repeated
-            or authorization is None
-            or headers.get(b"content-type") != b"application/json"
-            or b"content-encoding" in headers
-        ):
-            return None
-        try:
-            self._service.transport.sender(scope)
-        except GrantkeeperError:
-            return None
-        caller = self._service.callers.remembered(authorization)
-        return caller if caller is not None and caller.may(Permission.TOKEN) else None
-
-    def _fresh(self, caller: Caller, message: Message) -> Token | None:
-        if message["type"] != "http.request" or message.get("more_body", False):
-            return None
-        try:
-            raw = message["body"]
-            if len(raw) > LARGEST_BODY:
-                return None
-            body = _BODY.decode(raw)
-            grant_id = self._service.lookups.remembered(caller, body)
-            if grant_id is None:
-                return None
-            return self._service.core.fresh_token(
-                grant_id,
-                scopes=None if body.scopes is None else asked(body.scopes),
-                min_ttl=DEFAULT_MIN_TTL if body.min_ttl is None else body.min_ttl,
-                rejected=None if body.rejected is None else body.rejected.rstrip("="),
-                rule=caller.scopes,
-                caller=caller.id,
-            )
-        except (GrantkeeperError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            # The other lane meets it again and knows how to say it.
-            return None
+    except Leave:
+        return None
+    return None if found is None else _encode(TokenAnswer.of(found))
