@@ -233,7 +233,16 @@ def test_variables_of_kubernetes_and_of_others_are_not_ours(here: Path) -> None:
 
 
 BAD_VALUES = {
-    "DATABASE_URL": ["marker", "sqlite://marker", "sqlite:///", "sqlite:///:memory:", "sqlite:///a?marker=1"],
+    "CLIENT_SECRETS": [",", " , ,"],
+    "KEYS": ["mar\x00ker", "mar\nker", "~marker/keys.json"],
+    "DATABASE_URL": [
+        "marker",
+        "sqlite://[marker",
+        "sqlite://marker",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///a?marker=1",
+    ],
     "PUBLIC_URL": [
         "http://marker.example",
         "https://marker.example/#x",
@@ -532,7 +541,11 @@ def test_naming_one_source_disables_the_others(
         ("redirect = true", "clients.x.redirect in grantkeeper.toml must name a source"),
         ("redirect = {}", "clients.x.redirect in grantkeeper.toml enables no source"),
         ("redirect.ios = false", "clients.x.redirect in grantkeeper.toml enables no source"),
-        ("redirect.ios = ['', '']", "clients.x.redirect.ios "),
+        ("redirect.ios = ['', '']", "clients.x.redirect.ios must be a text"),
+        (
+            "redirect.ios = ['https://a.example', 'https://b.example']",
+            'clients.x.redirect.ios must be "" or one',
+        ),
         ("redirect.ios = 'marker'", "clients.x.redirect.ios must be https URLs"),
         ("redirect.ios = 3", "clients.x.redirect.ios must be a list"),
         ("redirect.web = ''", "clients.x.redirect.web must name at least one redirect URI"),
@@ -555,6 +568,20 @@ def test_a_wrong_value_in_a_table_is_one_sentence(here: Path, line: str, sentenc
     (problem,) = problems(here, f"[clients.x]\n{secrets}{line}\n")
 
     assert problem.startswith(sentence)
+
+
+def test_a_missing_file_is_one_problem_and_the_rest_is_still_read(here: Path) -> None:
+    """
+    What depends on the file is not told twice; what does not is told now.
+    """
+    lines = "redirect.web = true\nredirect.web-popup = 'origin'\nredirect.ios = 'marker'\nprovider = 'marker'"
+    found = problems(here, f"[clients.x]\nsecrets = 'marker.json'\n{lines}\n")
+
+    assert (
+        "clients.x.secrets in grantkeeper.toml: the file does not exist",
+        "clients.x.provider in grantkeeper.toml must be google or oidc",
+        "clients.x.redirect.ios must be https URLs without fragment; plain http only on loopback",
+    ) == found
 
 
 def test_web_without_registered_addresses_cannot_be_enabled_by_true(here: Path) -> None:

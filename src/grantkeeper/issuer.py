@@ -8,7 +8,7 @@ refresh whose client secret was refused: the other secret is tried once.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 from grantkeeper.errors import (
@@ -307,15 +307,12 @@ class _Kept(Generic[Kind]):
         self.value: Kind | None = None
         self._clock = clock
         self._fetch = fetch
-        self._fetched_at: datetime | None = None
-        self._until: datetime | None = None
+        self._fetched_at = self._until = datetime.max.replace(tzinfo=UTC)
         self._flight: asyncio.Task[Kind] | None = None
         self._failure: tuple[float, GrantkeeperError] | None = None
 
     def fresh(self, now: datetime) -> bool:
         """Whether the value's time is not over. A clock that was set back to before the fetch ends it too."""
-        if self._until is None or self._fetched_at is None:
-            return False
         return self._fetched_at <= now < self._until
 
     async def fetch(self) -> Kind:

@@ -236,7 +236,7 @@ class Settings:
             )
         elif read["issuer"] is not None and tables:
             tables[DEFAULT]["issuer"] = Raw(read["issuer"], raw["issuer"].where)
-        if need_clients and not tables:
+        if need_clients and not tables and "client_secrets" not in raw:
             problems.append(
                 "no client is set: GRANTKEEPER_CLIENT_SECRETS must name the client_secret_*.json "
                 "of the Google Cloud console"

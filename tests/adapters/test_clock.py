@@ -25,6 +25,16 @@ def test_the_system_clock_is_aware_and_in_utc() -> None:
     assert abs(now - datetime.now(UTC)) < A_MOMENT
 
 
+def test_monotonic_time_only_grows() -> None:
+    """
+    Whatever happens to the time of day.
+    """
+    clock = SystemClock()
+    times = [clock.monotonic() for _ in range(1000)]
+
+    assert sorted(times) == times
+
+
 @pytest.mark.parametrize("offset", [timedelta(hours=1), timedelta(days=-400), timedelta(microseconds=1)])
 def test_a_clock_file_is_eight_little_endian_bytes_of_microseconds(tmp_path: Path, offset: timedelta) -> None:
     """

@@ -12,9 +12,10 @@ from base64 import b64decode, b64encode
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from grantkeeper.adapters.keyset import Keyset, read_file
+from grantkeeper.adapters.keyset import Keyset, _Document, create_file, read_file
 from grantkeeper.adapters.sealing import KeysetSealer, generate_keys, load_keys
 from grantkeeper.errors import SealBroken, SettingsInvalid
 from grantkeeper.ports import SealContext
@@ -179,6 +180,24 @@ def test_keys_are_never_overwritten(tmp_path: Path) -> None:
     assert not (tmp_path / "nowhere.json").exists()
 
 
+class Unwritable(Keyset):
+    """Keys whose writing fails, as on a full disk."""
+
+    def serialise(self) -> bytes:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path) -> None:
+    """
+    Else the next attempt would find half a file and refuse to overwrite it.
+    """
+    read = document(Keyset.generate())
+    with pytest.raises(OSError, match="No space"):
+        create_file(tmp_path / "keys.json", Unwritable(json.dumps(read["wrap"]).encode(), [(1, bytes(32))]))
+
+    assert [] == list(tmp_path.iterdir())
+
+
 def test_the_file_has_the_documented_parts(tmp_path: Path) -> None:
     """
     A version, tink's keyset and the index keys, so that tink's own tools can read the middle.
@@ -216,6 +235,29 @@ def test_a_file_that_others_can_reach_is_refused_with_the_chmod_to_run(tmp_path:
         load_keys(path)
 
     assert f"chmod 600 {path}" in caught.value.hint
+
+
+def test_a_path_through_a_file_cannot_be_opened(tmp_path: Path) -> None:
+    """
+    The system's reason is passed on, the path is not.
+    """
+    (tmp_path / "marker").write_text("")
+    with pytest.raises(SettingsInvalid) as caught:
+        load_keys(tmp_path / "marker" / "keys.json")
+
+    assert ("GRANTKEEPER_KEYS: the file cannot be opened (Not a directory)",) == caught.value.problems
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    """
+    A database named by mistake is refused at once.
+    """
+    path = tmp_path / "keys.json"
+    path.touch(mode=0o600)
+    os.truncate(path, 1 << 40)
+
+    with pytest.raises(SettingsInvalid, match="too large"):
+        load_keys(path)
 
 
 def test_a_directory_is_not_a_key_file(tmp_path: Path) -> None:
@@ -335,7 +377,8 @@ def test_key_bytes_are_not_in_reprs() -> None:
     Neither the keyset nor the sealer prints a key.
     """
     keys = with_second_wrap_key(Keyset.generate(), primary=1)
-    said = f"{keys!r} {keys} {KeysetSealer(keys)!r} {[keys]}"
+    parsed = msgspec.json.decode(keys.serialise(), type=_Document)
+    said = f"{keys!r} {keys} {KeysetSealer(keys)!r} {[keys]} {parsed!r} {parsed.index!r}"
 
     assert [] == [secret for secret in secrets_of(keys) if secret in said]
 

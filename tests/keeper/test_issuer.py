@@ -225,6 +225,22 @@ async def test_a_caller_who_leaves_does_not_end_the_flight(issuer: Issuer, http:
     assert 1 == http.count(DISCOVERY)
 
 
+async def test_a_flight_that_is_cancelled_is_flown_again(issuer: Issuer, http: FakeHttp) -> None:
+    """
+    As by a loop that ends; nothing is left in the way.
+    """
+    http.gate = asyncio.Event()
+    waiting = asyncio.create_task(issuer.endpoints(client()))
+    await asyncio.sleep(0)
+    (flight,) = asyncio.all_tasks() - {waiting, asyncio.current_task()}
+    flight.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    http.gate.set()
+
+    assert TOKEN == (await issuer.endpoints(client())).token
+
+
 async def settled(http: FakeHttp) -> None:
     """Let background flights land."""
     for _ in range(20):

@@ -36,20 +36,15 @@ class FileClock:
             SettingsInvalid: There is no such file, or it is not a clock file.
         """
         try:
-            descriptor = os.open(path, os.O_RDONLY)
+            with path.open("rb") as file:
+                if os.fstat(file.fileno()).st_size != SIZE:
+                    raise SettingsInvalid([f"GRANTKEEPER_CLOCK_FILE: a clock file has {SIZE} bytes"])
+                self._map = mmap.mmap(file.fileno(), SIZE, access=mmap.ACCESS_READ)
         except OSError as error:
             raise SettingsInvalid(
                 [f"GRANTKEEPER_CLOCK_FILE: the file cannot be opened ({error.strerror})"],
                 hint="Start `grantkeeper emulator --clock-file PATH` first; it makes the file.",
             ) from None
-        try:
-            if os.fstat(descriptor).st_size != SIZE:
-                raise SettingsInvalid([f"GRANTKEEPER_CLOCK_FILE: a clock file has {SIZE} bytes"])
-            self._map = mmap.mmap(descriptor, SIZE, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):
-            raise SettingsInvalid(["GRANTKEEPER_CLOCK_FILE: the file cannot be mapped"]) from None
-        finally:
-            os.close(descriptor)
 
     def now(self) -> datetime:
         # All eight bytes are copied at once: no half of a move is seen.
