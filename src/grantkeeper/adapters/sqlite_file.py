@@ -83,7 +83,8 @@ def connect(path: Path, *, busy_seconds: float, read_only: bool = False) -> apsw
     db.config(apsw.SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0)
     db.pragma("foreign_keys", 1)
     db.pragma("temp_store", 2)
-    db.pragma("cache_size", -16_000)
+    # Kibibytes. Measured: with a million grants a larger one reads no faster, for the system caches too.
+    db.pragma("cache_size", -4_000)
     if not read_only:
         # An erased data key must not lie on in a freed page.
         db.pragma("secure_delete", 1)

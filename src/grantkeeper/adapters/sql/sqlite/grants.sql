@@ -52,4 +52,4 @@ ON CONFLICT (grant_id, scope_key) DO UPDATE SET
 DELETE FROM tokens WHERE grant_id = ?1;
 
 -- name: due_revocations
-SELECT {grant} FROM grants WHERE revocation_due <= ?1 AND state = 'revoked' ORDER BY revocation_due LIMIT ?2;
+SELECT {grant} FROM grants WHERE revocation_due <= ?1 AND +state = 'revoked' ORDER BY revocation_due LIMIT ?2;
