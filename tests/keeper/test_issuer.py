@@ -230,9 +230,10 @@ async def test_a_flight_that_is_cancelled_is_flown_again(issuer: Issuer, http: F
     As by a loop that ends; nothing is left in the way.
     """
     http.gate = asyncio.Event()
+    before = asyncio.all_tasks()
     waiting = asyncio.create_task(issuer.endpoints(client()))
     await asyncio.sleep(0)
-    (flight,) = asyncio.all_tasks() - {waiting, asyncio.current_task()}
+    (flight,) = asyncio.all_tasks() - before - {waiting}
     flight.cancel()
     with pytest.raises(asyncio.CancelledError):
         await waiting
