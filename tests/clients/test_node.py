@@ -27,7 +27,7 @@ SCOPES = [
 
 
 @pytest.fixture(scope="module")
-def google_emulator() -> Iterator[EmulatorServer]:
+def server() -> Iterator[EmulatorServer]:
     """One emulator for the module; every judge signs in a user of its own."""
     with EmulatorServer() as emulator:
         yield emulator
@@ -60,16 +60,16 @@ def judged(node: str, emulator: EmulatorServer, script: str, email: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_google_auth_library(node: str, google_emulator: EmulatorServer) -> None:
+def test_google_auth_library(node: str, server: EmulatorServer) -> None:
     """
     Sign-in with PKCE through the pages, a verified ID token, one refresh for five calls, 401, revocation.
     """
-    world = google_emulator.world
-    report = judged(node, google_emulator, "google_auth_library.mjs", "auth@example.com")
+    world = server.world
+    report = judged(node, server, "google_auth_library.mjs", "auth@example.com")
     user = world.user("auth@example.com")
     payload = report.pop("payload")
 
-    assert (google_emulator.url, user.sub, "auth@example.com", True) == (
+    assert (server.url, user.sub, "auth@example.com", True) == (
         payload["iss"],
         payload["sub"],
         payload["email"],
@@ -96,11 +96,11 @@ def test_google_auth_library(node: str, google_emulator: EmulatorServer) -> None
     assert 2 == world.counted("token", "refresh_token", "ok")
 
 
-def test_googleapis(node: str, google_emulator: EmulatorServer) -> None:
+def test_googleapis(node: str, server: EmulatorServer) -> None:
     """
     Drive with `rootUrl` per call, and with a client discovered from the emulator's own document.
     """
-    report = judged(node, google_emulator, "googleapis.mjs", "drive@example.com")
+    report = judged(node, server, "googleapis.mjs", "drive@example.com")
     multipart = report.pop("multipart")
 
     assert ("string", "text.txt", "10", ["appDataFolder"]) == (
@@ -126,19 +126,19 @@ def test_googleapis(node: str, google_emulator: EmulatorServer) -> None:
     } == report
 
 
-def test_openid_client(node: str, google_emulator: EmulatorServer) -> None:
+def test_openid_client(node: str, server: EmulatorServer) -> None:
     """
     A certified relying party: discovery, `iss` in the answer, nonce, state, PKCE, two ways to authenticate.
     """
-    world = google_emulator.world
-    report = judged(node, google_emulator, "openid_client.mjs", "oidc@example.com")
+    world = server.world
+    report = judged(node, server, "openid_client.mjs", "oidc@example.com")
     sub = world.user("oidc@example.com").sub
 
     assert {
-        "issuer": google_emulator.url,
-        "iss_in_answer": google_emulator.url,
+        "issuer": server.url,
+        "iss_in_answer": server.url,
         "claims": {
-            "iss": google_emulator.url,
+            "iss": server.url,
             "sub": sub,
             "aud": world.web_client.id,
             "email": "oidc@example.com",

@@ -12,15 +12,15 @@ from tests.emulator.drive_kit import FILE, App, mint, new_email, reason
 
 
 @pytest.fixture(scope="module")
-def google_emulator() -> Iterator[EmulatorServer]:
+def server() -> Iterator[EmulatorServer]:
     """One emulator for the module; every test has users of its own."""
     with EmulatorServer() as emulator:
         yield emulator
 
 
 @pytest.fixture
-def app(google_emulator: EmulatorServer) -> Iterator[App]:
-    app = App(google_emulator, FILE)
+def app(server: EmulatorServer) -> Iterator[App]:
+    app = App(server, FILE)
     yield app
     app.close()
 
@@ -77,11 +77,11 @@ def test_every_call_is_answered_in_its_own_part(app: App, path: str) -> None:
     assert [] == app.names()
 
 
-def test_a_call_may_bring_its_own_token(google_emulator: EmulatorServer, app: App) -> None:
+def test_a_call_may_bring_its_own_token(server: EmulatorServer, app: App) -> None:
     """
     The outer token holds for the calls that have none; a dead one costs only its own call.
     """
-    other = mint(google_emulator, email := new_email(), (FILE,))
+    other = mint(server, email := new_email(), (FILE,))
     about = "GET /drive/v3/about?fields=user/emailAddress HTTP/1.1\r\n"
     response = send(
         app, framed(about, f"{about}Authorization: Bearer {other}\r\n", f"{about}Authorization: Bearer x\r\n")
@@ -93,15 +93,15 @@ def test_a_call_may_bring_its_own_token(google_emulator: EmulatorServer, app: Ap
     assert b'Www-Authenticate: Bearer realm="https://accounts.google.com/"' in answers(response)[2].body
 
 
-def test_a_fault_strikes_one_call_inside(google_emulator: EmulatorServer, app: App) -> None:
+def test_a_fault_strikes_one_call_inside(server: EmulatorServer, app: App) -> None:
     """
     A plan for `drive` counts the calls in a batch like any others; one for `batch` strikes the whole.
     """
-    google_emulator.world.faults.add("drive", "api_401", count=1)
+    server.world.faults.add("drive", "api_401", count=1)
     call = "GET /drive/v3/files HTTP/1.1\r\n"
 
     assert [401, 200] == statuses(send(app, framed(call, call)))
-    google_emulator.world.faults.add("batch", "api_500", count=1)
+    server.world.faults.add("batch", "api_500", count=1)
     assert 500 == send(app, framed(call)).status_code
 
 

@@ -12,16 +12,16 @@ from grantkeeper.emulator.runner import EmulatorServer
 
 
 @pytest.fixture(scope="module")
-def google_emulator() -> Iterator[EmulatorServer]:
+def server() -> Iterator[EmulatorServer]:
     """One emulator for the module."""
     with EmulatorServer() as emulator:
         yield emulator
 
 
 @pytest.fixture(scope="module")
-def ours(google_emulator: EmulatorServer) -> dict[str, Any]:
+def ours(server: EmulatorServer) -> dict[str, Any]:
     """What the emulator serves for Drive."""
-    url = f"{google_emulator.url}/discovery/v1/apis/drive/v3/rest"
+    url = f"{server.url}/discovery/v1/apis/drive/v3/rest"
     return requests.get(url, timeout=10).json()
 
 
@@ -40,14 +40,12 @@ def methods(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
-def test_it_points_at_the_emulator_and_nowhere_else(
-    google_emulator: EmulatorServer, ours: dict[str, Any]
-) -> None:
+def test_it_points_at_the_emulator_and_nowhere_else(server: EmulatorServer, ours: dict[str, Any]) -> None:
     """
     The addresses that a client builds uploads and batches from.
     """
-    assert google_emulator.url + "/" == ours["rootUrl"]
-    assert google_emulator.url + "/drive/v3/" == ours["baseUrl"]
+    assert server.url + "/" == ours["rootUrl"]
+    assert server.url + "/drive/v3/" == ours["baseUrl"]
     assert ("drive/v3/", "batch/drive/v3") == (ours["servicePath"], ours["batchPath"])
     upload = ours["resources"]["files"]["methods"]["create"]["mediaUpload"]["protocols"]
     assert "/upload/drive/v3/files" == upload["simple"]["path"]
@@ -85,11 +83,11 @@ def test_a_file_has_every_member_that_googles_has(ours: dict[str, Any], theirs: 
             assert member.get("format") == found[name].get("format"), (schema, name)
 
 
-def test_the_directory_lists_the_apis(google_emulator: EmulatorServer) -> None:
+def test_the_directory_lists_the_apis(server: EmulatorServer) -> None:
     """
     All of them, or those of one name, each with the address of its document.
     """
-    url = f"{google_emulator.url}/discovery/v1/apis"
+    url = f"{server.url}/discovery/v1/apis"
     listed = requests.get(url, timeout=10).json()
 
     assert {"drive:v3", "people:v1"} <= {item["id"] for item in listed["items"]}
@@ -98,10 +96,10 @@ def test_the_directory_lists_the_apis(google_emulator: EmulatorServer) -> None:
     assert 200 == requests.get(only[0]["discoveryRestUrl"], timeout=10).status_code
 
 
-def test_an_unknown_api_is_not_found(google_emulator: EmulatorServer) -> None:
+def test_an_unknown_api_is_not_found(server: EmulatorServer) -> None:
     """
     Also an unknown version of a known one.
     """
     for path in ("nothing/v1", "drive/v9"):
-        response = requests.get(f"{google_emulator.url}/discovery/v1/apis/{path}/rest", timeout=10)
+        response = requests.get(f"{server.url}/discovery/v1/apis/{path}/rest", timeout=10)
         assert 404 == response.status_code

@@ -14,15 +14,15 @@ FOLDER = "application/vnd.google-apps.folder"
 
 
 @pytest.fixture(scope="module")
-def google_emulator() -> Iterator[EmulatorServer]:
+def server() -> Iterator[EmulatorServer]:
     """One emulator for the module; every test has users of its own."""
     with EmulatorServer() as emulator:
         yield emulator
 
 
 @pytest.fixture
-def app(google_emulator: EmulatorServer) -> Iterator[App]:
-    app = App(google_emulator, APPDATA, FILE)
+def app(server: EmulatorServer) -> Iterator[App]:
+    app = App(server, APPDATA, FILE)
     yield app
     app.close()
 
@@ -67,23 +67,23 @@ class TestTheAppDataFolder:
         assert ["visible"] == app.names(spaces="drive")
         assert ["visible", "settings"] == app.names(spaces="drive,appDataFolder")
 
-    def test_belongs_to_one_project(self, google_emulator: EmulatorServer, app: App) -> None:
+    def test_belongs_to_one_project(self, server: EmulatorServer, app: App) -> None:
         """
         Another project has a folder of its own and cannot see into this one, not even by id.
         """
-        other = App(google_emulator, APPDATA, email=app.email, client=other_app(google_emulator))
+        other = App(server, APPDATA, email=app.email, client=other_app(server))
         made = app.create(name="settings", parents=["appDataFolder"])
 
         assert [] == other.names(spaces="appDataFolder")
         assert (404, "notFound") == reason(other.call("GET", f"/drive/v3/files/{made['id']}"))
         other.close()
 
-    def test_belongs_to_one_user(self, google_emulator: EmulatorServer, app: App) -> None:
+    def test_belongs_to_one_user(self, server: EmulatorServer, app: App) -> None:
         """
         The same app sees nothing of another user's folder.
         """
         made = app.create(name="settings", parents=["appDataFolder"])
-        other = App(google_emulator, APPDATA, FULL)
+        other = App(server, APPDATA, FULL)
 
         assert [] == other.names(spaces="appDataFolder,drive")
         assert (404, "notFound") == reason(other.call("GET", f"/drive/v3/files/{made['id']}"))
@@ -257,11 +257,11 @@ class TestGet:
             }
         } == response.json()
 
-    def test_of_the_root_is_my_drive(self, google_emulator: EmulatorServer) -> None:
+    def test_of_the_root_is_my_drive(self, server: EmulatorServer) -> None:
         """
         `root` is an alias too, for who may see all of the drive.
         """
-        app = App(google_emulator, FULL)
+        app = App(server, FULL)
 
         assert "My Drive" == app.call("GET", "/drive/v3/files/root").json()["name"]
         app.close()
@@ -453,11 +453,11 @@ class TestUpdate:
             app.call("PATCH", f"/drive/v3/files/{made['id']}", json=body)
         )
 
-    def test_top_folders_stay_as_they_are(self, google_emulator: EmulatorServer) -> None:
+    def test_top_folders_stay_as_they_are(self, server: EmulatorServer) -> None:
         """
         My Drive can be neither changed nor deleted, and no folder has content.
         """
-        app = App(google_emulator, FULL)
+        app = App(server, FULL)
         folder = app.create(name="folder", mimeType=FOLDER)
 
         assert (403, "insufficientFilePermissions") == reason(
@@ -598,11 +598,11 @@ class TestDeleteAndCopy:
         assert (400, "required") == reason(app.call("POST", path, json={"type": "x", "role": "reader"}))
 
 
-def test_every_call_is_counted(google_emulator: EmulatorServer, app: App) -> None:
+def test_every_call_is_counted(server: EmulatorServer, app: App) -> None:
     """
     By method and outcome.
     """
-    world = google_emulator.world
+    world = server.world
     before = world.counted("drive", "files.get", "notFound"), world.counted("drive", "files.list", "ok")
 
     app.call("GET", "/drive/v3/files/none")
@@ -622,12 +622,12 @@ def test_every_call_is_counted(google_emulator: EmulatorServer, app: App) -> Non
     ],
 )
 def test_faults_of_an_api(
-    google_emulator: EmulatorServer, app: App, fault: str, options: dict[str, int], status: int
+    server: EmulatorServer, app: App, fault: str, options: dict[str, int], status: int
 ) -> None:
     """
     Each strikes as often as it was planned and has no effect on the files.
     """
-    google_emulator.world.faults.add("drive", fault, count=1, **options)
+    server.world.faults.add("drive", fault, count=1, **options)
     response = app.call("POST", "/drive/v3/files", json={"name": "a"})
 
     assert status == response.status_code
@@ -636,13 +636,13 @@ def test_faults_of_an_api(
     assert [] == app.names()
 
 
-def test_a_dead_token_is_told_apart_from_none(google_emulator: EmulatorServer, app: App) -> None:
+def test_a_dead_token_is_told_apart_from_none(server: EmulatorServer, app: App) -> None:
     """
     401 either way, with the challenge of a token that no longer works.
     """
-    google_emulator.world.access_tokens[app.token].dead = True
+    server.world.access_tokens[app.token].dead = True
     dead = app.call("GET", "/drive/v3/files")
-    none = requests.get(f"{google_emulator.url}/drive/v3/files", timeout=10)
+    none = requests.get(f"{server.url}/drive/v3/files", timeout=10)
 
     assert (401, "authError") == reason(dead)
     assert 'error="invalid_token"' in dead.headers["www-authenticate"]

@@ -20,7 +20,7 @@ from tests.emulator.drive_kit import (
 
 
 @pytest.fixture(scope="module")
-def google_emulator() -> Iterator[EmulatorServer]:
+def server() -> Iterator[EmulatorServer]:
     """One emulator for the module; every test has users of its own."""
     with EmulatorServer() as emulator:
         yield emulator
@@ -50,8 +50,8 @@ class Seen:
 
 
 @pytest.fixture
-def seen(google_emulator: EmulatorServer) -> Iterator[Seen]:
-    seen = Seen(google_emulator)
+def seen(server: EmulatorServer) -> Iterator[Seen]:
+    seen = Seen(server)
     yield seen
     for app in seen.apps:
         app.close()

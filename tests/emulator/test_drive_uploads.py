@@ -17,15 +17,15 @@ UPLOAD = "/upload/drive/v3/files"
 
 
 @pytest.fixture(scope="module")
-def google_emulator() -> Iterator[EmulatorServer]:
+def server() -> Iterator[EmulatorServer]:
     """One emulator for the module; every test has users of its own."""
     with EmulatorServer() as emulator:
         yield emulator
 
 
 @pytest.fixture
-def app(google_emulator: EmulatorServer) -> Iterator[App]:
-    app = App(google_emulator, APPDATA, FILE)
+def app(server: EmulatorServer) -> Iterator[App]:
+    app = App(server, APPDATA, FILE)
     yield app
     app.close()
 
@@ -70,11 +70,11 @@ class TestSimple:
         assert (400, "invalidParameter") == reason(app.call("POST", UPLOAD, params={"uploadType": "x"}))
         assert (404, "notFound") == reason(app.call("GET", UPLOAD))
 
-    def test_needs_a_scope_that_writes(self, google_emulator: EmulatorServer) -> None:
+    def test_needs_a_scope_that_writes(self, server: EmulatorServer) -> None:
         """
         As any other write.
         """
-        app = App(google_emulator, METADATA_READONLY)
+        app = App(server, METADATA_READONLY)
 
         refused = app.call("POST", UPLOAD, params={"uploadType": "media"}, data=b"x")
         assert (403, "insufficientPermissions") == reason(refused)

@@ -23,22 +23,20 @@ CHUNK = 262_144
 
 
 @pytest.fixture(scope="module")
-def google_emulator() -> Iterator[EmulatorServer]:
+def server() -> Iterator[EmulatorServer]:
     """One emulator for the module; every test signs in a user of its own."""
     with EmulatorServer() as emulator:
         yield emulator
 
 
 @pytest.fixture
-def credentials(google_emulator: EmulatorServer) -> google.oauth2.credentials.Credentials:
-    return signed_in(google_emulator)
+def credentials(server: EmulatorServer) -> google.oauth2.credentials.Credentials:
+    return signed_in(server)
 
 
 @pytest.fixture
-def service(
-    google_emulator: EmulatorServer, credentials: google.oauth2.credentials.Credentials
-) -> Iterator[Any]:
-    with drive(google_emulator, credentials=credentials) as service:
+def service(server: EmulatorServer, credentials: google.oauth2.credentials.Credentials) -> Iterator[Any]:
+    with drive(server, credentials=credentials) as service:
         yield service
 
 
@@ -137,11 +135,11 @@ def test_a_resumable_upload_of_unknown_length(service: Any) -> None:
     assert content == read(service, made["id"])
 
 
-def test_a_resumable_upload_goes_on_after_trouble(google_emulator: EmulatorServer, service: Any) -> None:
+def test_a_resumable_upload_goes_on_after_trouble(server: EmulatorServer, service: Any) -> None:
     """
     Less accepted than sent, a 503, and a 401: the same bytes arrive in the end.
     """
-    faults = google_emulator.world.faults
+    faults = server.world.faults
     content = bytes(number % 251 for number in range(4 * CHUNK + 3))
     media = Bytes(io.BytesIO(content), "text/plain", chunksize=2 * CHUNK, resumable=True)
     request = service.files().create(body={"name": "big"}, media_body=media)
@@ -232,15 +230,15 @@ def test_ids_copies_about_and_delete(service: Any) -> None:
 
 
 def test_a_dead_access_token_is_refreshed_once(
-    google_emulator: EmulatorServer, service: Any, credentials: google.oauth2.credentials.Credentials
+    server: EmulatorServer, service: Any, credentials: google.oauth2.credentials.Credentials
 ) -> None:
     """
     401, refresh at the emulator's token endpoint, and the call is sent again.
     """
-    world = google_emulator.world
+    world = server.world
     before = world.counted("token", "refresh_token", "ok")
     old = credentials.token
-    expire(google_emulator, credentials)
+    expire(server, credentials)
 
     service.files().get(fileId="appfolder").execute()
 
@@ -248,18 +246,18 @@ def test_a_dead_access_token_is_refreshed_once(
     assert before + 1 == world.counted("token", "refresh_token", "ok")
 
 
-def test_a_revoked_grant_is_a_refresh_error(google_emulator: EmulatorServer) -> None:
+def test_a_revoked_grant_is_a_refresh_error(server: EmulatorServer) -> None:
     """
     When the user takes access back, the library says invalid_grant.
     """
     email = "leaver@example.com"
-    credentials = signed_in(google_emulator, email=email)
-    world = google_emulator.world
+    credentials = signed_in(server, email=email)
+    world = server.world
     for grant in world.grants_of(world.user(email).sub):
         world.revoke(grant)
 
     with (
-        drive(google_emulator, credentials=credentials) as service,
+        drive(server, credentials=credentials) as service,
         pytest.raises(google.auth.exceptions.RefreshError, match="invalid_grant"),
     ):
         service.files().list().execute()
@@ -269,24 +267,24 @@ def test_a_revoked_grant_is_a_refresh_error(google_emulator: EmulatorServer) -> 
     ("fault", "options"), [("api_403_rate", {}), ("api_429", {"retry_after": 1}), ("api_500", {})]
 )
 def test_trouble_that_the_client_retries(
-    google_emulator: EmulatorServer, service: Any, fault: str, options: dict[str, int]
+    server: EmulatorServer, service: Any, fault: str, options: dict[str, int]
 ) -> None:
     """
     num_retries covers 403 rate limits, 429 and 5xx; without it the reason is raised.
     """
-    google_emulator.world.faults.add("drive", fault, count=2, **options)
+    server.world.faults.add("drive", fault, count=2, **options)
 
     with pytest.raises(HttpError):
         service.files().list().execute()
     service.files().list().execute(num_retries=1)
-    assert [] == google_emulator.world.faults.active
+    assert [] == server.world.faults.active
 
 
-def test_a_scope_that_is_missing_is_not_retried(google_emulator: EmulatorServer) -> None:
+def test_a_scope_that_is_missing_is_not_retried(server: EmulatorServer) -> None:
     """
     403 with a challenge that names the scope (RFC 6750 3).
     """
-    with drive(google_emulator, credentials=signed_in(google_emulator, FILE)) as service:
+    with drive(server, credentials=signed_in(server, FILE)) as service:
         with pytest.raises(HttpError) as caught:
             service.files().get(fileId="appDataFolder").execute()
 
@@ -318,14 +316,12 @@ class TestBatch:
         assert {"name": "b"} == answers["new"]
         assert 404 == answers["missing"].status_code
 
-    def test_an_item_refused_with_401_is_sent_again(
-        self, google_emulator: EmulatorServer, service: Any
-    ) -> None:
+    def test_an_item_refused_with_401_is_sent_again(self, server: EmulatorServer, service: Any) -> None:
         """
         The client refreshes once and repeats only that call.
         """
-        world = google_emulator.world
-        google_emulator.world.faults.add("drive", "api_401", count=1)
+        world = server.world
+        server.world.faults.add("drive", "api_401", count=1)
         refreshed = world.counted("token", "refresh_token", "ok")
         sent = world.counted("batch", "batch", "ok")
         answers: list[Any] = []
@@ -340,7 +336,7 @@ class TestBatch:
 
     def test_every_item_may_be_a_dead_token(
         self,
-        google_emulator: EmulatorServer,
+        server: EmulatorServer,
         service: Any,
         credentials: google.oauth2.credentials.Credentials,
     ) -> None:
@@ -348,7 +344,7 @@ class TestBatch:
         All items answer 401 inside a 200; all are repeated with a new token.
         """
         service.files().list().execute()
-        expire(google_emulator, credentials)
+        expire(server, credentials)
         errors: list[Any] = []
         batch = service.new_batch_http_request(callback=lambda *answer: errors.append(answer[2]))
         for _ in range(3):
@@ -359,7 +355,7 @@ class TestBatch:
 
 
 def test_a_document_kept_in_a_file_works_as_well(
-    google_emulator: EmulatorServer, credentials: google.oauth2.credentials.Credentials
+    server: EmulatorServer, credentials: google.oauth2.credentials.Credentials
 ) -> None:
     """
     build_from_document, for code that must not fetch one at start.
@@ -367,24 +363,42 @@ def test_a_document_kept_in_a_file_works_as_well(
     import requests
     from googleapiclient.discovery import build_from_document
 
-    url = document_url(google_emulator).format(api="drive", apiVersion="v3")
+    url = document_url(server).format(api="drive", apiVersion="v3")
     document = json.dumps(requests.get(url, timeout=10).json())
 
     with build_from_document(document, credentials=credentials) as service:
         assert [] == service.files().list().execute()["files"]
 
 
-def test_people_me(google_emulator: EmulatorServer) -> None:
+def test_an_endpoint_alone_is_enough_for_calls_without_content(
+    server: EmulatorServer, credentials: google.oauth2.credentials.Credentials
+) -> None:
+    """
+    With Google's own document and `api_endpoint`: reading, writing metadata and downloading stay here.
+    """
+    from googleapiclient.discovery import build
+
+    with drive(server, credentials=credentials) as service:
+        made = service.files().create(media_body=MediaInMemoryUpload(b"content")).execute()
+    endpoint = {"api_endpoint": f"{server.url}/drive/v3/"}
+    with build("drive", "v3", credentials=credentials, client_options=endpoint) as service:
+        assert "Application Data" == service.files().get(fileId="appfolder").execute()["name"]
+        service.files().update(fileId=made["id"], body={"name": "named"}).execute()
+        assert ["named"] == [file["name"] for file in service.files().list().execute()["files"]]
+        assert b"content" == read(service, made["id"])
+
+
+def test_people_me(server: EmulatorServer) -> None:
     """
     The caller's profile through the People API's own document.
     """
     from googleapiclient.discovery import build
 
-    credentials = signed_in(google_emulator, "profile", "email", email="ada.lovelace@example.com")
+    credentials = signed_in(server, "profile", "email", email="ada.lovelace@example.com")
     with build(
         "people",
         "v1",
-        discoveryServiceUrl=document_url(google_emulator),
+        discoveryServiceUrl=document_url(server),
         static_discovery=False,
         credentials=credentials,
     ) as service:

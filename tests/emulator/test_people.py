@@ -10,7 +10,7 @@ from tests.emulator.drive_kit import App
 
 
 @pytest.fixture(scope="module")
-def google_emulator() -> Iterator[EmulatorServer]:
+def server() -> Iterator[EmulatorServer]:
     """One emulator for the module; every test has users of its own."""
     with EmulatorServer() as emulator:
         yield emulator
@@ -24,29 +24,29 @@ def person(emulator: EmulatorServer, path: str, *scopes: str) -> tuple[int, dict
     return response.status_code, response.json()
 
 
-def test_it_shows_what_the_scopes_allow(google_emulator: EmulatorServer) -> None:
+def test_it_shows_what_the_scopes_allow(server: EmulatorServer) -> None:
     """
     Names and photos for profile, the address for email; other members that Google has are just absent.
     """
     path = "/v1/people/me?personFields=names,emailAddresses,photos,birthdays"
 
-    _, both = person(google_emulator, path, PROFILE, EMAIL)
+    _, both = person(server, path, PROFILE, EMAIL)
     assert {"resourceName", "etag", "names", "emailAddresses", "photos"} == both.keys()
-    assert {"resourceName", "etag", "names", "photos"} == person(google_emulator, path, PROFILE)[1].keys()
-    assert {"resourceName", "etag", "emailAddresses"} == person(google_emulator, path, EMAIL)[1].keys()
+    assert {"resourceName", "etag", "names", "photos"} == person(server, path, PROFILE)[1].keys()
+    assert {"resourceName", "etag", "emailAddresses"} == person(server, path, EMAIL)[1].keys()
 
 
-def test_me_has_a_name_of_its_own(google_emulator: EmulatorServer) -> None:
+def test_me_has_a_name_of_its_own(server: EmulatorServer) -> None:
     """
     people/{sub} is the same person; anybody else is not found.
     """
-    sub = google_emulator.world.user("ada.lovelace@example.com").sub
+    sub = server.world.user("ada.lovelace@example.com").sub
     fields = "?personFields=names"
 
-    me = person(google_emulator, f"/v1/people/me{fields}", PROFILE)
+    me = person(server, f"/v1/people/me{fields}", PROFILE)
     assert f"people/{sub}" == me[1]["resourceName"]
-    assert me == person(google_emulator, f"/v1/people/{sub}{fields}", PROFILE)
-    assert 404 == person(google_emulator, f"/v1/people/c1{fields}", PROFILE)[0]
+    assert me == person(server, f"/v1/people/{sub}{fields}", PROFILE)
+    assert 404 == person(server, f"/v1/people/c1{fields}", PROFILE)[0]
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ def test_me_has_a_name_of_its_own(google_emulator: EmulatorServer) -> None:
     ],
 )
 def test_errors_have_the_newer_envelope(
-    google_emulator: EmulatorServer, path: str, scope: str, status: int, name: str
+    server: EmulatorServer, path: str, scope: str, status: int, name: str
 ) -> None:
     """
     A status by name instead of a list of reasons.
     """
-    answered, body = person(google_emulator, path, scope)
+    answered, body = person(server, path, scope)
 
     assert status == answered
     assert {"code": status, "status": name} == {
