@@ -80,7 +80,8 @@ class Stage:
         wait_for(self._google_url + "/", self._processes[-1])
         self.google = GoogleEmulator(self._google_url)
         secret = self.google.get("client_secret.json")
-        self.google.post(
+        self.google.call(
+            "PATCH",
             "clients",
             {
                 "client_id": secret["web"]["client_id"],
