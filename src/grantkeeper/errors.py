@@ -235,12 +235,12 @@ class ConsentRequired(GrantkeeperError):
     @property
     def reason(self) -> str:
         """Why, as one of `grantkeeper.model.Reason`."""
-        return str(self.details["reason"])
+        return str(self.details.get("reason", ""))
 
     @property
     def missing_scopes(self) -> tuple[str, ...]:
         """What would have to be granted, sorted."""
-        return tuple(self.details["missing_scopes"])
+        return tuple(self.details.get("missing_scopes", ()))
 
 
 class CodeRefused(GrantkeeperError):
@@ -286,7 +286,7 @@ class SettingsInvalid(GrantkeeperError):
     @property
     def problems(self) -> tuple[str, ...]:
         """A sentence for every setting that is wrong; names, never values."""
-        return tuple(self.details["problems"])
+        return tuple(self.details.get("problems", ()))
 
 
 # -- nobody: later ------------------------------------------------------------------------------
@@ -335,12 +335,12 @@ class IdTokenRejected(GrantkeeperError):
     @property
     def claim(self) -> str:
         """The claim or header parameter, ``signature`` or ``token`` for the whole."""
-        return str(self.details["claim"])
+        return str(self.details.get("claim", ""))
 
     @property
     def reason(self) -> str:
         """What is wrong with it, as the end of a sentence."""
-        return str(self.details["reason"])
+        return str(self.details.get("reason", ""))
 
 
 class AppIdTokenRejected(IdTokenRejected):
@@ -399,8 +399,10 @@ def from_record(record: Mapping[str, Any]) -> GrantkeeperError:
     Raises:
         KeyError: The record names no code that this release knows.
     """
-    general = ERRORS[record["error"]]
-    kind = _KINDS.get(record.get("kind", ""), general)
+    kind = ERRORS[record["error"]]
+    named = _KINDS.get(str(record.get("kind")))
+    if named is not None and issubclass(named, kind):
+        kind = named
     error = kind.__new__(kind)
     GrantkeeperError.__init__(
         error,

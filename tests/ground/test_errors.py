@@ -166,8 +166,21 @@ def test_a_kind_from_another_release_comes_back_as_the_general_one():
 
     assert IdTokenRejected is type(from_record({**record, "kind": "OfTomorrow"}))
     assert IdTokenRejected is type(from_record({name: record[name] for name in record if name != "kind"}))
+    assert IdTokenRejected is type(from_record({**record, "kind": "SealBroken"}))
+    assert IdTokenRejected is type(from_record({**record, "kind": ["SealBroken"]}))
     with pytest.raises(KeyError):
         from_record({**record, "error": "of_tomorrow"})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_error_of_another_release_may_lack_fields(kind):
+    """
+    Reading what a record did not bring gives nothing, not an exception.
+    """
+    error = from_record({"error": kind.code, "kind": kind.__name__, "error_description": "x"})
+
+    for field in ("reason", "claim", "missing_scopes", "problems"):
+        assert not getattr(error, field, None)
 
 
 def test_a_subclass_made_elsewhere_is_written_down_as_its_public_parent():

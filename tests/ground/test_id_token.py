@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from grantkeeper.errors import IdTokenRejected
 from grantkeeper.model import Subject
+from grantkeeper.protocol.discovery import GOOGLE
 from grantkeeper.protocol.id_token import (
     CLAIMS,
-    GOOGLE,
     IGNORED,
     LONGEST_PROPERTY,
     LONGEST_SUB,

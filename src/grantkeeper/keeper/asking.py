@@ -87,23 +87,24 @@ class Asking:
                 )
             lease = await self._still_ours(lease)
             self._gates.enter(client)
+            sent_at = self._means.clock.monotonic()
             try:
                 answer = await self._means.issuer.refresh(client, self._seals.refresh_token(grant), scopes)
             except ScopeRefused:
                 if scopes is None:
                     raise
                 # Our record of what is granted is out of date: ask for all, and learn.
-                self._gates.report(client, None)
+                self._gates.report(client, None, sent_at)
                 scopes = None
             except (ConsentRequired, GrantBlocked) as error:
-                self._gates.report(client, None)
+                self._gates.report(client, None, sent_at)
                 grant = await self._refused(grant, client, error, lease)
             except BrokenAnswer as error:
-                self._gates.report(client, None)
+                self._gates.report(client, None, sent_at)
                 await self._salvage(grant, error, lease)
                 raise
             except (IssuerUnavailable, IssuerMisbehaved, ClientMisconfigured) as error:
-                self._gates.report(client, error)
+                self._gates.report(client, error, sent_at)
                 wait = pause(attempt, self._means.dice.roll(), error.retry_after)
                 spent = self._means.clock.monotonic() - began
                 again = (
@@ -117,7 +118,7 @@ class Asking:
                     raise
                 await asyncio.sleep(wait)
             else:
-                self._gates.report(client, None)
+                self._gates.report(client, None, sent_at)
                 self._condemned(client).refreshed(self._means.clock.monotonic())
                 await self._store_answer(grant, answer, scopes, lease)
                 return

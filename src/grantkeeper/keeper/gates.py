@@ -44,20 +44,24 @@ class Gates:
                 "the issuer failed several times in a row; nothing was sent", retry_after=wait
             )
 
-    def report(self, client: Client, error: GrantkeeperError | None) -> None:
+    def report(self, client: Client, error: GrantkeeperError | None, sent_at: float) -> None:
         """
         Tell what came of a call; an error that will pass learns when to try again.
 
         An answer that is no trouble of the issuer's or of our client's, a
         refused code say, is as good as a success here.
+
+        Args:
+            sent_at: When the call left, by the monotonic clock: one that left
+                before the circuit shut is no news.
         """
         trouble = _trouble(error)
         circuit, now = self._circuit(client), self._means.clock.monotonic()
         if trouble is None:
-            self._circuits[client.client_id] = circuit.succeeded()
+            self._circuits[client.client_id] = circuit.succeeded(sent_at)
             return
         assert error is not None
-        circuit = circuit.failed(trouble, now, self._means.dice.roll(), error.retry_after)
+        circuit = circuit.failed(trouble, now, self._means.dice.roll(), error.retry_after, sent_at)
         self._circuits[client.client_id] = circuit
         if error.retry and error.retry_after is None:
             error.retry_after = circuit.wait(now)

@@ -261,21 +261,21 @@ class Redeemer:
     # -- sending and after --------------------------------------------------------------------
 
     async def _send(self, plan: Plan, claim: Redemption, proof: Identity | None) -> RedeemedGrant:
-        issuer = self._means.issuer
+        issuer, sent_at = self._means.issuer, self._means.clock.monotonic()
         try:
             got = await issuer.redeem(plan.client, plan.code, plan.redirect_uri, plan.verifier)
         except IssuerUnavailable as error:
             # Nothing was sent: the code is as good as before.
-            self._gates.report(plan.client, error)
+            self._gates.report(plan.client, error, sent_at)
             await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
             raise
         except BrokenAnswer as error:
-            self._gates.report(plan.client, None)
+            self._gates.report(plan.client, None, sent_at)
             return await self._settle(plan, claim, Answer.salvaged(error), proof)
         except GrantkeeperError as error:
-            self._gates.report(plan.client, error)
+            self._gates.report(plan.client, error, sent_at)
             raise await self._failed(claim, error) from None
-        self._gates.report(plan.client, None)
+        self._gates.report(plan.client, None, sent_at)
         return await self._settle(plan, claim, Answer.whole(got), proof)
 
     async def _failed(
