@@ -52,6 +52,11 @@ class GoogleEmulator:
         """What to give ``Keeper.open(issuer=…)``."""
         return self.url
 
+    @property
+    def app_client_ids(self) -> list[str]:
+        """The client ids of the project's phone apps, for ``[clients.NAME] app_client_ids=``."""
+        return [client["client_id"] for client in self.get("clients") if client["kind"] in ("ios", "android")]
+
     # -- users ----------------------------------------------------------------------------------
 
     def code(self, email: str, scopes: Collection[str] | str | None = None, **options: Any) -> Code:
