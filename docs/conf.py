@@ -23,6 +23,7 @@ html_title = f"grantkeeper {release}"
 html_show_sphinx = False
 html_copy_source = False
 
+default_role = "code"
 autodoc_typehints = "description"
 autodoc_member_order = "bysource"
 python_use_unqualified_type_names = True

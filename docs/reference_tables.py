@@ -28,10 +28,15 @@ def filled(page: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; a cell's line breaks and bars are made harmless."""
+    """A Markdown table; a cell's line breaks, bars and tags are made harmless."""
+
+    def harmless(cell: object) -> str:
+        parts = " ".join(str(cell).split()).replace("|", "\\|").split("`")
+        # Every other part stands between backticks, where a tag is no tag.
+        return "`".join(part if index % 2 else part.replace("<", "&lt;") for index, part in enumerate(parts))
 
     def line(cells: Sequence[object]) -> str:
-        return "| " + " | ".join(" ".join(str(cell).split()).replace("|", "\\|") for cell in cells) + " |"
+        return "| " + " | ".join(map(harmless, cells)) + " |"
 
     return "\n".join([line(head), line(["---"] * len(head)), *map(line, rows)])
 
@@ -41,25 +46,39 @@ def summary(thing: object) -> str:
     return (inspect.getdoc(thing) or "").split("\n\n")[0].replace("``", "`")
 
 
+WHO = {
+    "caller": "The caller: the request is wrong",
+    "user": "The user: has to sign in again",
+    "operator": "The operator: the installation or Google's console needs a hand",
+    "nobody": "Nobody: waiting helps",
+    "issuer": "The issuer: it broke its own specification",
+}
+
+
 def errors() -> str:
-    """Every public error: code, who can mend it, what helps."""
+    """Every public error, by who can mend it: code, meaning, what helps."""
     from grantkeeper.errors import ERRORS
 
     status = http_statuses()
-    return table(
-        ["code", "HTTP", "who can mend it", "again later?", "what it means", "what helps"],
-        [
+    parts = []
+    for who, title in WHO.items():
+        kinds = [(code, kind) for code, kind in sorted(ERRORS.items()) if kind.who == who]
+        rows = [
             (
                 f"`{code}`",
                 status.get(code, ""),
-                kind.who,
                 "yes" if kind.retry else "no",
-                summary(kind),
-                kind.advice,
+                f"{summary(kind)} *{kind.advice}*",
             )
-            for code, kind in sorted(ERRORS.items())
-        ],
-    )
+            for code, kind in kinds
+        ]
+        parts += [
+            f"## {title}",
+            "",
+            table(["code", "HTTP", "retry", "what it means, and what helps"], rows),
+            "",
+        ]
+    return "\n".join(parts)
 
 
 def http_statuses() -> dict[str, str]:
@@ -96,9 +115,9 @@ def http() -> str:
             parts += [f"*Permission of the caller:* `{operation.permission}`."]
         parts += ["", *_fields("Parameters", call.get("parameters", []), schemas)]
         if operation.body:
-            parts += _properties("Body", operation.body.__name__, schemas)
+            parts += _properties("Body", operation.body.__name__, schemas, "required")
         if operation.answer:
-            parts += _properties(f"Answer {operation.status}", operation.answer.__name__, schemas)
+            parts += _properties(f"Answer {operation.status}", operation.answer.__name__, schemas, "always")
         else:
             parts += [f"*Answer {operation.status}:* no JSON.", ""]
         codes = sorted({f"`{kind.code}`" for kind in operation.refusals()})
@@ -115,11 +134,11 @@ def _fields(title: str, parameters: list[Any], schemas: dict[str, Any]) -> list[
     return [f"*{title}:*", "", table(["name", "in", "type", "required"], rows), ""] if rows else []
 
 
-def _properties(title: str, name: str, schemas: dict[str, Any]) -> list[str]:
+def _properties(title: str, name: str, schemas: dict[str, Any], must: str) -> list[str]:
     schema = schemas[name]
     required = schema.get("required", [])
     rows = [
-        (f"`{field}`", _kind(about, schemas), "always" if field in required else "")
+        (f"`{field}`", _kind(about, schemas), must if field in required else "")
         for field, about in schema.get("properties", {}).items()
     ]
     return [f"*{title}:*", "", table(["field", "type", ""], rows), ""] if rows else []
