@@ -131,7 +131,7 @@ def _begin(call: Call, body: bytes) -> Response:
     )
     drive.sessions.add(session)
     url = call.request.url.include_query_params(uploadType="resumable", upload_id=session.id)
-    # The address is a capability; the token that opened it does not belong into it.
+    # The address is a capability; the token that opened it has no place in it.
     url = url.remove_query_params("access_token")
     return Response(status_code=200, headers={"Location": str(url), "X-GUploader-UploadID": session.id})
 
@@ -207,6 +207,7 @@ def _finished(drive: Drive, session: UploadSession) -> Response:
     else:
         file = desk.update(session.file_id, session.metadata, media, *session.moves)
     session.finished = file.id
+    session.received = bytearray()
     return _shown(drive, session)
 
 
