@@ -33,13 +33,9 @@ class TestMemoryStoreByHand(StoreConformance):
     """On a clock that only the test moves."""
 
     @pytest.fixture
-    def hand(self) -> Hand:
-        return Hand()
-
-    @pytest.fixture
-    def store(self, hand: Hand) -> MemoryStore:
-        self.hand = hand
-        return MemoryStore(monotonic=hand)
+    def store(self) -> MemoryStore:
+        self.hand = Hand()
+        return MemoryStore(monotonic=self.hand)
 
     async def outlast(self, seconds: float) -> None:
         self.hand.seconds += seconds

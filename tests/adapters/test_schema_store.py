@@ -1,5 +1,6 @@
 """Statements and migrations: what is shipped, what a database remembers, and that both ways meet."""
 
+from contextlib import closing
 from pathlib import Path
 
 import apsw
@@ -39,7 +40,7 @@ def migrated(path: Path, upto: int) -> apsw.Connection:
     """A database as the release that shipped the first *upto* migrations would have left it."""
     fresh = path.with_name("fresh.db")
     prepare(fresh)
-    with connect(fresh, busy_seconds=1, read_only=True) as other:
+    with closing(connect(fresh, busy_seconds=1, read_only=True)) as other:
         owner = other.pragma("application_id")
         table = rows(other, "SELECT sql FROM sqlite_schema WHERE name = 'migrations'")[0][0]
     db = empty(path)

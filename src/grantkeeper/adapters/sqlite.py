@@ -95,6 +95,8 @@ class SqliteStore:
         self._closed = False
         self._reader: apsw.Connection | None = None
         self._place = _place(path)
+        # At once: while it is open, the journal stays where it is when the writer has to reconnect.
+        self._connection()
         self._writer = SqliteWriter(path, busy_seconds=busy_seconds)
         self._do = self._writer.do
 

@@ -8,6 +8,7 @@ succeeds or fails alone, and a caller that leaves does not take its part along.
 
 import asyncio
 import os
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ GROUP = 256
 """Parts in one transaction at most, so that other processes get their turn."""
 
 QUEUE = 20_000
-"""Parts that may wait; more means that the disk does not keep up."""
 
 # These say that one caller's part is at fault, not the database.
 _OF_ONE_PART = (apsw.ConstraintError, apsw.MismatchError, apsw.TooBigError, apsw.BindingsError)
@@ -39,6 +39,7 @@ class _Part:
     work: Work[Any]
     synced: bool
     future: asyncio.Future[Any]
+    since: float
     result: Any = None
     error: BaseException | None = None
 
@@ -50,11 +51,13 @@ class SqliteWriter:
     Args:
         path: The prepared database file.
         busy_seconds: How long to wait for other processes before giving up.
+        queue: Parts that may wait; more means that the disk does not keep up.
     """
 
-    def __init__(self, path: Path, *, busy_seconds: float) -> None:
+    def __init__(self, path: Path, *, busy_seconds: float, queue: int = QUEUE) -> None:
         self._path = path
         self._busy_seconds = busy_seconds
+        self._queue = queue
         self._waiting: deque[_Part] = deque()
         self._wake = Condition()
         self._closing = False
@@ -77,7 +80,7 @@ class SqliteWriter:
             StoreUnavailable: Nothing is known to be written.
         """
         future = asyncio.get_running_loop().create_future()
-        self._put(_Part(work, synced, future))
+        self._put(_Part(work, synced, future, time.monotonic()))
         return await future  # type: ignore[no-any-return]
 
     def _put(self, part: _Part) -> None:
@@ -86,7 +89,7 @@ class SqliteWriter:
         with self._wake:
             if self._closing:
                 raise StoreUnavailable("the store is closed")
-            if len(self._waiting) >= QUEUE:
+            if len(self._waiting) >= self._queue:
                 raise StoreUnavailable("too many writes wait for the database", retry_after=1)
             self._waiting.append(part)
             self._wake.notify_all()
@@ -125,6 +128,8 @@ class SqliteWriter:
                 self._commit(group)
             except BaseException as error:  # noqa: BLE001 - whatever it was, the callers must hear of it
                 self._abandon(error)
+                if isinstance(error, apsw.BusyError):
+                    group += self._as_patient()
                 for part in group:
                     part.result, part.error = None, _unavailable(error)
             _tell(group)
@@ -141,6 +146,15 @@ class SqliteWriter:
                 self._wake.wait()
             self._at_rest = False
             return [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
+
+    def _as_patient(self) -> list[_Part]:
+        """Whatever else has waited its whole time behind the group that gave up."""
+        latest = time.monotonic() - self._busy_seconds
+        parts = []
+        with self._wake:
+            while self._waiting and self._waiting[0].since <= latest:
+                parts.append(self._waiting.popleft())
+        return parts
 
     def _commit(self, group: list[_Part]) -> None:
         db = self._connection()

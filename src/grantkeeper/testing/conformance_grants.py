@@ -1,6 +1,7 @@
 """What a store of grants must do."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -37,7 +38,7 @@ class GrantStoreConformance(Conformance):
     """`grantkeeper.ports.GrantStore`, but for its listings."""
 
     @pytest.mark.parametrize("make", [a_grant, a_full_grant, a_bare_grant])
-    async def test_a_grant_comes_back_as_it_was_saved(self, store: Store, make: type[Grant]) -> None:
+    async def test_a_grant_comes_back_as_it_was_saved(self, store: Store, make: Callable[[], Grant]) -> None:
         """
         Every field survives, empty or full, to the microsecond.
         """
@@ -96,7 +97,7 @@ class GrantStoreConformance(Conformance):
         assert stored == await store.get(stored.id)
 
     @pytest.mark.parametrize("make", [a_grant, a_full_grant, a_bare_grant])
-    async def test_a_replace_saves_every_field(self, store: Store, make: type[Grant]) -> None:
+    async def test_a_replace_saves_every_field(self, store: Store, make: Callable[[], Grant]) -> None:
         """
         Whatever the grant was before, all of it is as the save says, one version later.
         """
