@@ -131,7 +131,7 @@ def test_a_disabled_wrapping_key_opens_nothing() -> None:
     changed["wrap"]["primaryKeyId"] = changed["wrap"]["key"][1]["keyId"]
     changed["wrap"]["key"][0]["status"] = "DISABLED"
 
-    with pytest.raises(SealBroken):
+    with pytest.raises(SealBroken, match="which keys.json does not have"):
         KeysetSealer(keyset(changed)).seal(key, "1//marker", CONTEXT)
 
 
