@@ -16,8 +16,8 @@ A fenced block of ``python`` or ``sh`` runs. A comment on the line before it cha
 
 A page finds a directory that holds Google's client file (the emulator's) alone, and the
 settings that make the emulator Google; a page that starts an emulator of its own finds
-nothing. Python blocks share their names, and `code` is a new one-time code in each; shell
-blocks share their variables. Ports that a page names are replaced by free ones, the same
+nothing. Python blocks share their names, and `code` is a new one-time code, with forced consent, in each; a
+function called ``test_…`` is called with the emulator. Shell blocks share their variables. Ports that a page names are replaced by free ones, the same
 throughout the page.
 """
 
@@ -90,7 +90,7 @@ class Reader:
 
     def __init__(self, place: Path, emulator: GoogleEmulator, environment: Mapping[str, str]) -> None:
         self._place = place
-        self._emulator = emulator
+        self._given = self._emulator = emulator
         self._environment = dict(environment)
         self._names: dict[str, Any] = {"__name__": "__main__", "google_emulator": emulator}
         self._ports: dict[str, str] = {}
@@ -141,7 +141,8 @@ class Reader:
     # -- Python ---------------------------------------------------------------------------------
 
     def _python(self, example: Example, text: str) -> str:
-        self._names["code"] = str(self._emulator.code("ada@example.com"))
+        self._names["code"] = str(self._emulator.code("ada@example.com", force=True))
+        before = {*self._names}
         # Blank lines in front, so that a traceback names the page's own line.
         compiled = compile(
             "\n" * (example.line - 1) + text, str(example.page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -151,6 +152,9 @@ class Reader:
             waiting = eval(compiled, self._names)
             if inspect.iscoroutine(waiting):
                 asyncio.run(waiting)
+            for name in self._names.keys() - before:
+                if name.startswith("test_"):
+                    self._names[name](self._given)
         return printed.getvalue()
 
     # -- the shell ------------------------------------------------------------------------------
