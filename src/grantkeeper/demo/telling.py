@@ -34,11 +34,13 @@ class Teller:
 
     def tell(self, text: str) -> None:
         """What happens."""
-        self._console.print(f"   {text}", style="default")
+        self._print(text)
 
     def show(self, name: str, value: object) -> None:
         """A thing to look at."""
-        self._console.print(f"     [dim]{name:<16}[/dim] {value}")
+        from rich.markup import escape
+
+        self._print(f"[dim]{name:<14}[/dim] {escape(str(value))}", indent=5, hanging=15)
 
     def expect(self, text: str, actual: Any, expected: Any) -> None:
         """
@@ -49,9 +51,19 @@ class Teller:
         """
         self.steps += 1
         if actual != expected:
-            self._console.print(f"   [bold red]✗[/bold red] {text}")
+            self._print(f"[bold red]✗[/bold red] {text}", hanging=2)
             raise NotAsTold(f"{text}: {actual!r} instead of {expected!r}")
-        self._console.print(f"   [green]✓[/green] {text}")
+        self._print(f"[green]✓[/green] {text}", hanging=2)
+
+    def _print(self, markup: str, *, indent: int = 3, hanging: int = 0) -> None:
+        """Print *markup* in lines that fit, all but the first moved in by *hanging* more."""
+        from rich.text import Text
+
+        text = Text.from_markup(markup)
+        lines = text.wrap(self._console, self._console.width - indent - hanging)
+        for number, line in enumerate(lines):
+            line.rstrip()
+            self._console.print(Text(" " * (indent + (hanging if number else 0))) + line)
 
     def end(self, text: str) -> None:
         """The last words."""
