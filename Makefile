@@ -83,7 +83,7 @@ $(BUILD)/python: FORCE
 $(TOOLS)/.made: requirements/tools.txt $(BUILD)/python
 	@rm -rf $(TOOLS)
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python -m pip install -q --disable-pip-version-check --require-hashes --only-binary :all: \
+	$(TOOLS)/bin/python -m pip install -qq --disable-pip-version-check --require-hashes --only-binary :all: \
 	    --compile -r requirements/tools.txt
 	@touch $@
 

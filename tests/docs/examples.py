@@ -16,8 +16,9 @@ A fenced block of ``python`` or ``sh`` runs. A comment on the line before it cha
 
 A page finds a directory that holds Google's client file (the emulator's) alone, and the
 settings that make the emulator Google; a page that starts an emulator of its own finds
-nothing. Python blocks share their names, and `code` is a new one-time code, with forced consent, in each; a
-function called ``test_…`` is called with the emulator. Shell blocks share their variables. Ports that a page names are replaced by free ones, the same
+nothing. Python blocks share their names, and `code` is a new one-time code, with forced
+consent, in each; a function called ``test_…`` is called with an emulator. Shell blocks
+share their variables. Ports that a page names are replaced by free ones, the same
 throughout the page.
 """
 
