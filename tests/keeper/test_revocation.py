@@ -141,7 +141,8 @@ async def test_other_clients_of_the_project_are_affected_and_doubted(
     Google ends the consent of the whole project: the answer lists the others, and they are tried before use.
     """
     first = settings.clients["default"]
-    made = google_emulator.post("clients", {"kind": "web", "project": first.project})
+    known = {one["client_id"]: one["project"] for one in google_emulator.get("clients")}
+    made = google_emulator.post("clients", {"kind": "web", "project": known[first.client_id]})
     second = dataclasses.replace(
         first,
         name="second",
