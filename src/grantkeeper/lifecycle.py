@@ -115,8 +115,8 @@ def stale_margin(lifetime: timedelta, roll: float) -> timedelta:
 
 REMEDIES: Mapping[Reason, str] = {
     Reason.REVOKED: (
-        "The access was taken back or lapsed at the issuer. Ask the user to sign in again and to consent "
-        "(preflight says how for each platform)."
+        "The access was taken back or lapsed at the issuer. Ask the user to sign in again; "
+        "consent will be asked."
     ),
     Reason.EXPIRED: "The consent has run out. Ask the user to sign in again and to allow it anew.",
     Reason.REAUTH_REQUIRED: (
@@ -197,6 +197,16 @@ SIGN_IN_AGAIN: Mapping[Source, str] = {
 """How each platform can make the issuer give a refresh token although consent was given before."""
 
 
+PLAIN_SIGN_IN = frozenset({Reason.REVOKED, Reason.EXPIRED})
+"""
+Reasons for which the issuer has most likely forgotten the consent, so that a plain sign-in asks for it.
+
+Not for sure: a hundred newer tokens or a changed password end a token and not
+the consent (google-facts 4.2). A sign-in that then brings no new token makes
+the reason ``no_refresh_token``, and the next one is forced.
+"""
+
+
 def how_to_ask(source: Source, grant: Grant | None, missing: frozenset[str]) -> str:
     """
     What the app must do at its next sign-in so that the backend ends up able to work.
@@ -222,6 +232,6 @@ def how_to_ask(source: Source, grant: Grant | None, missing: frozenset[str]) -> 
     if grant.state is GrantState.BLOCKED:
         # Only an administrator can help, and no consent goes around one.
         return "none"
-    # A dead token does not prove that the consent is gone: a hundred newer ones, a changed password
-    # or six months of rest end it too (google-facts 4.2), and then a plain sign-in brings no new one.
+    if grant.reason in PLAIN_SIGN_IN:
+        return "prompt_consent"
     return SIGN_IN_AGAIN[source]

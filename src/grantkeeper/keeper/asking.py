@@ -247,6 +247,9 @@ class Asking:
     @staticmethod
     def _reason(grant: Grant, told: Reason, now: datetime) -> Reason:
         """Google never says why (field 55): the announced end is the one cause that our own record knows."""
+        if told is Reason.REVOKED and grant.reason is Reason.NO_REFRESH_TOKEN:
+            # The user signed in after the token died, and no new one came: that is what must be cured.
+            return grant.reason
         if told is Reason.REVOKED and grant.ends_at is not None and now >= grant.ends_at:
             return Reason.EXPIRED
         return told

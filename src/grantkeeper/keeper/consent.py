@@ -142,8 +142,14 @@ def _chosen(grant: Grant, consent: Consent, choice: Keep, seals: Seals) -> Grant
             waiting=None,
         )
     if choice in (Keep.STORED, Keep.STORED_ON_PROOF):
-        # What the stored token really opens, its next refresh tells.
-        return replace(grant, granted=grant.granted | consent.granted)
+        # What the stored token really opens, its next refresh tells. If it is dead, the reason is
+        # now that no new one came: a plain sign-in was tried, and the next must force consent.
+        unproved = choice is Keep.STORED_ON_PROOF and grant.state is GrantState.NEEDS_CONSENT
+        return replace(
+            grant,
+            granted=grant.granted | consent.granted,
+            reason=Reason.NO_REFRESH_TOKEN if unproved else grant.reason,
+        )
     broken = replace(
         grant,
         granted=consent.granted,
