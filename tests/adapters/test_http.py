@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import tracemalloc
 import zlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -97,8 +98,10 @@ async def test_cookies_are_not_kept(http: AiohttpHttp) -> None:
     """
     with_cookie = b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nContent-Length: 2\r\n\r\n{}"
     async with hostile(says(with_cookie, then_close=False)) as heard:
+        # By name: a jar would not keep cookies of a bare address.
+        request = HttpRequest("POST", f"http://localhost:{heard.port}/token", BODY)
         for _ in range(2):
-            await http.send(post(heard), seconds=5, largest=LIMIT)
+            await http.send(request, seconds=5, largest=LIMIT)
 
     assert b"cookie" not in heard.requests[1].lower()
 
@@ -439,6 +442,22 @@ async def test_too_large_an_answer_is_cut_off(http: AiohttpHttp, answer: Writes)
     assert AnswerTooLarge is type(error)
     assert True is error.may_have_arrived
     assert "more than 4096 bytes" in str(error)
+
+
+async def test_a_bomb_does_not_go_off(http: AiohttpHttp) -> None:
+    """
+    Unpacking stops at the limit instead of being measured afterwards.
+    """
+    async with hostile(says(GZIP_HEAD + bomb())) as heard:
+        await failure(http, HttpRequest("GET", heard.url()))
+        tracemalloc.start()
+        try:
+            await failure(http, HttpRequest("GET", heard.url()))
+            _, most = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert most < 2 << 20
 
 
 # -- kept connections ---------------------------------------------------------------------------

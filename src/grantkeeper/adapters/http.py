@@ -70,8 +70,7 @@ class AiohttpHttp:
     async def send(
         self, request: HttpRequest, *, seconds: float, largest: int, fresh: bool = False
     ) -> HttpResponse:
-        # A blank or a control character would move the border between request line and headers.
-        if not is_safe_url(request.url) or not all("!" <= char <= "~" for char in request.url):
+        if not is_safe_url(request.url):
             raise HttpFailed("the address is not one that secrets may go to", may_have_arrived=False)
         parts = urlsplit(request.url)
         where = f"{request.method} {parts.scheme}://{parts.netloc}{parts.path}"
@@ -161,12 +160,8 @@ async def _exchange(
         allow_redirects=False,
         trace_request_ctx=sending,
     ) as response:
-        try:
-            body = await _body(response, largest)
-        except BaseException:
-            # What is left unread must not reach the next request on this connection.
-            response.close()
-            raise
+        # Left with the body unread, aiohttp closes the connection.
+        body = await _body(response, largest)
         headers: dict[str, str] = {}
         for name, value in response.headers.items():
             lower = name.lower()
