@@ -1,14 +1,15 @@
 """The memory store keeps every promise of a store, and forgets when told to."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
+import grantkeeper.testing
 from grantkeeper.adapters.memory import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, MemoryStore
 from grantkeeper.model import Change, Lease
-from grantkeeper.ports import Insert, Replace
+from grantkeeper.ports import Insert
 from grantkeeper.testing.conformance import StoreConformance
-from grantkeeper.testing.records import NOW, a_grant
+from grantkeeper.testing.records import NOW, a_grant, a_signing_key
 
 
 @dataclass
@@ -67,10 +68,9 @@ async def test_a_long_feed_is_swept_whatever_its_age() -> None:
     The feed keeps a number of rows at most.
     """
     store = MemoryStore(monotonic=Hand())
-    grant = a_grant()
-    await store.commit(Insert(grant))
     extra = 10
-    await store.commit(*(Replace(replace(grant, version=version)) for version in range(1, FEED_ROWS + extra)))
+    for number in range(FEED_ROWS + extra):
+        await store.add_signing_key(a_signing_key(str(number)))
 
     assert extra == await store.sweep(NOW)
 
@@ -93,3 +93,15 @@ async def test_leases_long_past_are_forgotten() -> None:
     assert isinstance(lapsed, Lease)
     assert isinstance(again, Lease)
     assert again.version > lapsed.version
+
+
+def test_the_suites_are_found_in_the_package() -> None:
+    """
+    Every promised name loads, and a name that is not promised is an ordinary mistake.
+    """
+    found = {name: getattr(grantkeeper.testing, name).__name__ for name in dir(grantkeeper.testing)}
+
+    assert found == {name: name for name in found}
+    assert "GrantStoreConformance" in found
+    with pytest.raises(AttributeError, match="has no attribute 'Missing'"):
+        grantkeeper.testing.Missing  # noqa: B018 - looking it up is the test

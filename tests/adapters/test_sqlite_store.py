@@ -214,6 +214,22 @@ async def test_more_writes_than_can_wait_are_refused(path: Path) -> None:
     await writer.close()
 
 
+async def test_a_lease_tells_what_is_left_when_it_is_heard_of(store: SqliteStore) -> None:
+    """
+    The time that others' parts and the commit took is not the owner's to use.
+    """
+    first, lease, _ = await asyncio.gather(
+        store.take("first", "me", seconds=30),
+        store.take("name", "me", seconds=30),
+        store.commit(*(Insert(a_grant(number)) for number in range(3000))),
+    )
+    left = [await store.check(taken) for taken in (first, lease) if isinstance(taken, Lease)]
+
+    assert [True, True] == [
+        taken.remaining - least < 0.02 for taken, least in zip((first, lease), left, strict=True)
+    ]
+
+
 async def test_a_store_serves_whatever_loop_calls_it(path: Path) -> None:
     """
     A command line that runs several loops, one after the other, needs one store.

@@ -9,14 +9,18 @@ process's one writer.
 import asyncio
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from heapq import merge
 from itertools import islice, product
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 import apsw
 
@@ -61,6 +65,17 @@ REST_SECONDS = BUSY_SECONDS + 1.0
 FEED_LIMIT = 1000
 """Changes in one answer at most; the next call goes on."""
 
+TOUCH_ROWS = 500
+"""Stamps in one part at most: each may cost a page."""
+
+L = TypeVar("L", Lease | Held, Lease | None)
+
+# A child of a fork must not even close what its parent has open, so it never lets go of it.
+_OPEN: "WeakSet[SqliteStore]" = WeakSet()
+_LEFT_BEHIND: "list[SqliteStore]" = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _LEFT_BEHIND.extend(_OPEN))
+
 _TOKEN_WIDTH = len(TOKEN)
 _READ_BUSY_SECONDS = 1.0  # reads hold up the event loop; only a recovery after a crash makes them wait
 
@@ -95,10 +110,11 @@ class SqliteStore:
         self._closed = False
         self._reader: apsw.Connection | None = None
         self._place = _place(path)
-        # At once: while it is open, the journal stays where it is when the writer has to reconnect.
-        self._connection()
+        # At once: while a reader is open, the journal stays where it is when the writer has to reconnect.
+        self._feed_ends()
         self._writer = SqliteWriter(path, busy_seconds=busy_seconds)
         self._do = self._writer.do
+        _OPEN.add(self)
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -191,9 +207,10 @@ class SqliteStore:
         await self._do(lambda db: steps_of.commit(db, steps))
 
     async def touch(self, used: Mapping[str, datetime]) -> None:
-        stamps = dict(used)
-        if stamps:
-            await self._do(lambda db: steps_of.touch(db, stamps), synced=False)
+        stamps = list(used.items())
+        for first in range(0, len(stamps), TOUCH_ROWS):
+            part = stamps[first : first + TOUCH_ROWS]
+            await self._do(partial(steps_of.touch, used=part), synced=False)
 
     # -- redemptions ------------------------------------------------------------------------
 
@@ -213,10 +230,10 @@ class SqliteStore:
     # -- leases: a machine that dies takes their owners along, so they need not outlast it ---
 
     async def take(self, name: str, owner: str, *, seconds: float) -> Lease | Held:
-        return await self._do(lambda db: steps_of.take(db, name, owner, seconds), synced=False)
+        return _aged(*await self._do(lambda db: steps_of.take(db, name, owner, seconds), synced=False))
 
     async def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
-        return await self._do(lambda db: steps_of.renew(db, lease, seconds), synced=False)
+        return _aged(*await self._do(lambda db: steps_of.renew(db, lease, seconds), synced=False))
 
     async def check(self, lease: Lease) -> float:
         rows = self._rows("lease_left", (lease.version, lease.name, lease.owner))
@@ -339,6 +356,13 @@ class SqliteStore:
             reader.close()
         # The writer is last: who closes a file last folds its journal into it, which a reader may not.
         await self._writer.close()
+
+
+def _aged(lease: L, told_at: float) -> L:
+    """The answer as it is now: between the statement and here were others' parts and the commit."""
+    if lease is None:
+        return None
+    return replace(lease, remaining=max(0.0, lease.remaining - (time.monotonic() - told_at)))
 
 
 def _place(path: Path) -> tuple[int, int] | None:

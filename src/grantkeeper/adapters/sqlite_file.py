@@ -136,7 +136,7 @@ def _create(path: Path) -> None:
     # Exclusively or not at all: closing a file that this process has open through SQLite would drop
     # all its locks (POSIX). SQLite gives -wal and -shm the mode of the file.
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
     except FileExistsError:
         if not path.is_file():
             raise SettingsInvalid([f"{_SETTING} names something that is not a file"]) from None

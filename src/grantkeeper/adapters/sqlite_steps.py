@@ -5,7 +5,8 @@ Everything here takes the writer's connection, runs a few statements and
 returns; the transaction around it belongs to `grantkeeper.adapters.sqlite_writer`.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import assert_never
@@ -155,9 +156,9 @@ def _settle(db: apsw.Connection, redemption: Redemption) -> None:
     )
 
 
-def touch(db: apsw.Connection, used: Mapping[str, datetime]) -> None:
+def touch(db: apsw.Connection, used: Iterable[tuple[str, datetime]]) -> None:
     """Write hand-out stamps; a later one stays."""
-    db.executemany(SQL["touch_grant"], [(instant(at), grant_id) for grant_id, at in used.items()])
+    db.executemany(SQL["touch_grant"], [(instant(at), grant_id) for grant_id, at in used])
 
 
 # -- redemptions --------------------------------------------------------------------------------
@@ -188,19 +189,21 @@ def unclaim(db: apsw.Connection, code_hash: bytes, owner: str) -> None:
 # -- leases -------------------------------------------------------------------------------------
 
 
-def take(db: apsw.Connection, name: str, owner: str, seconds: float) -> Lease | Held:
-    """The lease, or for how long somebody has it."""
+def take(db: apsw.Connection, name: str, owner: str, seconds: float) -> tuple[Lease | Held, float]:
+    """The lease, or for how long somebody has it; and when that was true, in monotonic seconds."""
+    now = time.monotonic()
     db.execute(SQL["drop_lapsed_lease"], (name,))
     if found := rows(db, SQL["take_lease"], (name, owner, seconds)):
-        return Lease(name, owner, found[0][0], seconds)
+        return Lease(name, owner, found[0][0], seconds), now
     ((left,),) = rows(db, SQL["lease_held"], (name,))
-    return Held(name, max(0.0, left))
+    return Held(name, max(0.0, left)), now
 
 
-def renew(db: apsw.Connection, lease: Lease, seconds: float) -> Lease | None:
-    """The lease with a new end, unless it was lost or has lapsed."""
+def renew(db: apsw.Connection, lease: Lease, seconds: float) -> tuple[Lease | None, float]:
+    """The lease with a new end, unless it was lost or has lapsed; and when, as above."""
+    now = time.monotonic()
     db.execute(SQL["renew_lease"], (lease.version, lease.name, seconds, lease.owner))
-    return replace(lease, remaining=seconds) if db.changes() else None
+    return (replace(lease, remaining=seconds) if db.changes() else None), now
 
 
 def release(db: apsw.Connection, lease: Lease) -> None:
