@@ -227,7 +227,12 @@ class FakeCore:
 
     def admit(self, key: str, **rules: Any) -> Caller:
         """Make *key* a caller's."""
-        made = {"id": "caller-1", "name": "photos", "key_hash": sha256(key.encode()).digest(), "created_at": NOW}
+        made = {
+            "id": "caller-1",
+            "name": "photos",
+            "key_hash": sha256(key.encode()).digest(),
+            "created_at": NOW,
+        }
         caller = Caller(**{**made, **rules})
         self.store.callers[caller.key_hash] = caller
         return caller
@@ -296,5 +301,3 @@ class FakeCore:
 
     async def ready(self) -> dict[str, str]:
         return self.answer("ready")
-
-

@@ -7,7 +7,7 @@ a JSON answer like everything else, with a request id.
 """
 
 import asyncio
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -25,8 +25,58 @@ SILENT_SECONDS: Final = 30.0
 """How long a new connection may stay without a byte; load balancers open some in advance."""
 
 
+LARGEST_PIECE: Final = 64 * 1024
+
+
 class HeadTooLarge(Exception):
     """Ends the parsing of a head."""
+
+
+class Corked:
+    """
+    A transport that sends what is written in one turn of the loop as one piece.
+
+    uvicorn writes an answer's head and body apart; each piece would be a system
+    call of ours, a packet, and a wake-up of the other side, which together cost
+    more than finding the answer.
+    """
+
+    __slots__ = ("_loop", "_pieces", "_size", "_transport", "get_extra_info", "is_closing", "pause_reading")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self.is_closing = transport.is_closing
+        self.pause_reading = transport.pause_reading
+        self.get_extra_info = transport.get_extra_info
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send *data* before the loop's next turn is over, or now if there is much of it."""
+        if not self._pieces:
+            self._loop.call_soon(self.flush)
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size > LARGEST_PIECE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what has been written."""
+        if self._pieces:
+            piece = b"".join(self._pieces)
+            self._pieces.clear()
+            self._size = 0
+            if not self._transport.is_closing():
+                self._transport.write(piece)
+
+    def close(self) -> None:
+        """Send what has been written, and end."""
+        self.flush()
+        self._transport.close()
 
 
 class GuardedProtocol(HttpToolsProtocol):
@@ -54,7 +104,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Somebody is there; the clock starts."""
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", Corked(transport, self.loop)))
         self._since = self.loop.time()
         self._watch = self.loop.call_later(min(self.silent_seconds, self.request_seconds), self._look)
 

@@ -33,6 +33,7 @@ class Service:
         self.callers = Callers(core)
         self.lookups = Lookups(core)
         self.tally = Tally(core.counters)
+        self._told = 0
 
     @asynccontextmanager
     async def watch(self) -> AsyncIterator[None]:
@@ -48,6 +49,7 @@ class Service:
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
+            self._tell_new_hits()
             if self.board is not None:
                 self.board.put(self.tally.numbers())
 
@@ -57,10 +59,12 @@ class Service:
             await asyncio.sleep(FLUSH_SECONDS)
 
     async def _tell_hits(self) -> None:
-        told = 0
         while True:
             await asyncio.sleep(HITS_EVERY)
-            hits = self.tally.hits
-            if hits != told:
-                self.log.info("token.served", source="memory", count=hits - told)
-                told = hits
+            self._tell_new_hits()
+
+    def _tell_new_hits(self) -> None:
+        count = self.tally.hits - self._told
+        if count:
+            self._told += count
+            self.log.info("token.served", source="memory", count=count)
