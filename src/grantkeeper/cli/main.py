@@ -1,4 +1,8 @@
-"""Where `grantkeeper` begins: which commands there are, and how they end."""
+"""
+Where `grantkeeper` begins: which commands there are, and how they end.
+
+The modules of commands are light; what is heavy they import when they run.
+"""
 
 import os
 import sys
@@ -8,6 +12,10 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError
 
 import grantkeeper
+from grantkeeper.cli import callers, grants, setup, use
+from grantkeeper.cli.common import USAGE, complain, exit_status
+from grantkeeper.cli.demo import demo
+from grantkeeper.cli.doctor import doctor
 from grantkeeper.errors import GrantkeeperError
 
 app = App(
@@ -21,32 +29,30 @@ app = App(
 _grants = App(name="grants", help="List, show and end grants.")
 _callers = App(name="callers", help="Make and end the keys of backends that may ask the service.")
 
-app.command("grantkeeper.cli.setup:init")
-app.command("grantkeeper.cli.setup:migrate")
-app.command("grantkeeper.cli.setup:serve")
-app.command("grantkeeper.cli.use:redeem")
-app.command("grantkeeper.cli.use:preflight")
-app.command("grantkeeper.cli.use:token")
+app.command(setup.init)
+app.command(setup.migrate)
+app.command(setup.serve)
+app.command(use.redeem)
+app.command(use.preflight)
+app.command(use.token)
 app.command(_grants)
 app.command(_callers)
-app.command("grantkeeper.cli.doctor:doctor")
-app.command("grantkeeper.cli.setup:emulator")
-app.command("grantkeeper.cli.demo:demo")
+app.command(doctor)
+app.command(setup.emulator)
+app.command(demo)
 
-_grants.command("grantkeeper.cli.grants:list_grants", name="list")
-_grants.command("grantkeeper.cli.grants:show")
-_grants.command("grantkeeper.cli.grants:revoke")
-_grants.command("grantkeeper.cli.grants:forget")
+_grants.command(grants.list_grants, name="list")
+_grants.command(grants.show)
+_grants.command(grants.revoke)
+_grants.command(grants.forget)
 
-_callers.command("grantkeeper.cli.callers:create")
-_callers.command("grantkeeper.cli.callers:list_callers", name="list")
-_callers.command("grantkeeper.cli.callers:revoke")
+_callers.command(callers.create)
+_callers.command(callers.list_callers, name="list")
+_callers.command(callers.revoke)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; what it exits with."""
-    from grantkeeper.cli.common import USAGE, complain, exit_status
-
     as_json = "--json" in arguments
     try:
         status = app(list(arguments), print_error=False, exit_on_error=False, result_action="return_value")

@@ -39,7 +39,7 @@ def init(*, manner: Manner = HUMAN) -> int:
     found = settings()
     if not found.keys.exists():
         generate_keys(found.keys)
-        made.append(str(found.keys))
+        made.append(_named(found.keys, here))
     _migrate()
     if manner.json:
         answer({"made": made, "database": "migrated", "keys": str(found.keys)})
@@ -121,6 +121,11 @@ def _create(path: Path, text: str) -> None:
     """Write a new file; one that has appeared meanwhile is left alone."""
     with path.open("x", encoding="utf-8") as file:
         file.write(text)
+
+
+def _named(path: Path, here: Path) -> str:
+    """*path* as a person in *here* would write it."""
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _clients_line(here: Path) -> str:

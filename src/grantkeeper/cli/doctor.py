@@ -1,0 +1,232 @@
+"""`grantkeeper doctor`: what would keep the service from working, and who can mend it."""
+
+import asyncio
+import shutil
+import stat
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grantkeeper.cli.common import FAILED, HUMAN, OK, Manner, answer, settings
+from grantkeeper.errors import GrantkeeperError, HttpFailed, SettingsInvalid
+
+if TYPE_CHECKING:
+    from grantkeeper.model import Client
+    from grantkeeper.settings import Settings
+
+PRIVATE = 0o600
+SKEW_SECONDS = 30.0
+LEAST_FREE = 256 * 1024 * 1024
+SLOW_SEAL = 100e-6
+"""A seal takes some microseconds; a hundred say that something is very wrong with this machine or library."""
+
+
+class Verdict(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    NOTE = "note"
+    WRONG = "wrong"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    verdict: Verdict
+    says: str
+    hint: str = ""
+
+
+def doctor(*, fix: bool = False, manner: Manner = HUMAN) -> int:
+    """
+    Check this installation: settings, keys, database, clients, Google's addresses and the clock.
+
+    Parameters
+    ----------
+    fix
+        Mend what can be mended safely: permissions of keys and database.
+    """
+    findings = asyncio.run(_examined(fix))
+    wrong = sum(finding.verdict is Verdict.WRONG for finding in findings)
+    if manner.json:
+        rows = [
+            {"check": one.what, "verdict": one.verdict, "says": one.says, "hint": one.hint}
+            for one in findings
+        ]
+        answer({"ok": wrong == 0, "checks": rows})
+        return FAILED if wrong else OK
+    width = max(len(finding.what) for finding in findings)
+    for finding in findings:
+        print(f"{finding.verdict:<5}  {finding.what:<{width}}  {finding.says}")
+        if finding.hint:
+            print(f"{'':<5}  {'':<{width}}  hint: {finding.hint}")
+    print("Nothing is wrong." if not wrong else f"{wrong} of {len(findings)} checks found something wrong.")
+    return FAILED if wrong else OK
+
+
+async def _examined(fix: bool) -> list[Finding]:
+    findings = [_program()]
+    try:
+        found = settings()
+    except SettingsInvalid as error:
+        return findings + [Finding("settings", Verdict.WRONG, one, error.hint) for one in error.problems]
+    findings.append(Finding("settings", Verdict.OK, "every setting can be used"))
+    if fix:
+        findings += [_mended(path) for path in (found.keys, found.database_file) if _too_open(path)]
+    findings += [_keys(found), *[one async for one in _database(found)]]
+    findings += _clients(found)
+    for issuer in sorted({client.issuer for client in found.clients.values()}):
+        client = next(one for one in found.clients.values() if one.issuer == issuer)
+        findings += [one async for one in _issuer(found, client)]
+    return findings
+
+
+def _program() -> Finding:
+    import platform
+
+    import apsw
+
+    import grantkeeper
+
+    versions = f"grantkeeper {grantkeeper.__version__}, Python {platform.python_version()}"
+    return Finding("program", Verdict.OK, f"{versions}, SQLite {apsw.sqlite_lib_version()}")
+
+
+def _too_open(path: Path) -> bool:
+    return path.exists() and bool(stat.S_IMODE(path.stat().st_mode) & ~PRIVATE)
+
+
+def _mended(path: Path) -> Finding:
+    path.chmod(PRIVATE)
+    return Finding("permissions", Verdict.NOTE, f"{path.name} could be read by others; now only by its owner")
+
+
+def _keys(found: "Settings") -> Finding:
+    """That the keys open what they close, and how fast."""
+    from grantkeeper.library import adapters
+    from grantkeeper.ports import SealContext
+
+    try:
+        sealer = adapters.sealer(found)
+        context = SealContext("doctor", "doctor", "doctor")
+        key = sealer.new_key("doctor", "doctor")
+        box = sealer.seal(key, "doctor", context)
+        rounds = 200
+        began = time.perf_counter()
+        for _ in range(rounds):
+            sealer.unseal(key, box, context)
+        each = (time.perf_counter() - began) / rounds
+    except GrantkeeperError as error:
+        return Finding("keys", Verdict.WRONG, error.text, error.hint)
+    verdict = Verdict.OK if each < SLOW_SEAL else Verdict.NOTE
+    return Finding("keys", verdict, f"they open what they close, in {each * 1e6:.1f} microseconds")
+
+
+async def _database(found: "Settings") -> AsyncIterator[Finding]:
+    """That it can be opened, read and written, by us alone, and has room."""
+    from grantkeeper.library import adapters
+
+    path = found.database_file
+    if not path.exists():
+        yield Finding("database", Verdict.WRONG, "there is none yet", "grantkeeper init makes it.")
+        return
+    try:
+        store = await adapters.store(found)
+    except GrantkeeperError as error:
+        yield Finding("database", Verdict.WRONG, error.text, error.hint)
+        return
+    try:
+        await store.ready()
+        yield Finding("database", Verdict.OK, f"{path.name} can be read and written")
+        now = adapters.clock(found).now()
+        callers = [
+            one
+            for one in await store.callers()
+            if one.revoked_at is None and (one.expires_at is None or now < one.expires_at)
+        ]
+        if callers:
+            yield Finding("callers", Verdict.OK, f"{len(callers)} may ask")
+        else:
+            hint = "grantkeeper callers create NAME makes a key for your backend."
+            yield Finding("callers", Verdict.NOTE, "no backend may ask yet", hint)
+    except GrantkeeperError as error:
+        yield Finding("database", Verdict.WRONG, error.text, error.hint)
+    finally:
+        await store.close()
+    if _too_open(path):
+        says = f"{path.name} can be read by others"
+        yield Finding("permissions", Verdict.WRONG, says, f"chmod 600 {path.name}, or doctor --fix.")
+    free = shutil.disk_usage(path.parent).free
+    if free < LEAST_FREE:
+        says = f"only {free // 2**20} MiB are free beside the database"
+        yield Finding("disk", Verdict.WRONG, says, "Make room: a full disk loses sign-ins.")
+
+
+def _clients(found: "Settings") -> list[Finding]:
+    if not found.clients:
+        hint = "Name the client_secret_*.json of your web client in GRANTKEEPER_CLIENT_SECRETS."
+        return [Finding("clients", Verdict.WRONG, "no client is configured", hint)]
+    findings = []
+    for client in found.clients.values():
+        sources = ", ".join(client.redirects)
+        findings.append(Finding(f"client {client.name}", Verdict.OK, f"takes codes from {sources}"))
+        if not client.app_client_ids:
+            says = "app_client_ids is empty: ID tokens that phones send are refused"
+            hint = "List the client ids of your iOS and Android apps, for preflight and id_token."
+            findings.append(Finding(f"client {client.name}", Verdict.NOTE, says, hint))
+        if client.return_to and found.public_url is None:
+            says = "return_to is set, but the redirect flow needs public_url"
+            findings.append(
+                Finding(f"client {client.name}", Verdict.WRONG, says, "Set GRANTKEEPER_PUBLIC_URL.")
+            )
+        elif client.return_to:
+            says = f"register {str(found.public_url).rstrip('/')}/connect/callback as a redirect URI"
+            hint = "No file proves that it is registered; the Google Cloud console shows it."
+            findings.append(Finding(f"client {client.name}", Verdict.NOTE, says, hint))
+    return findings
+
+
+async def _issuer(found: "Settings", client: "Client") -> AsyncIterator[Finding]:
+    """That the issuer's addresses and keys can be had, and that our clocks agree."""
+    from grantkeeper.issuer import Issuer
+    from grantkeeper.library import adapters
+    from grantkeeper.protocol.message import HttpRequest
+
+    http = adapters.http()
+    clock = adapters.clock(found)
+    try:
+        issuer = Issuer(http, clock)
+        await issuer.prepare(client)
+        yield Finding("issuer", Verdict.OK, f"{client.issuer} answers, and its keys can be used")
+        endpoints = await issuer.endpoints(client)
+        sent = await http.send(HttpRequest("GET", endpoints.jwks), seconds=5.0, largest=1 << 20)
+        skew = _skew(sent.headers.get("date"), datetime.now(UTC))
+        if skew is not None and abs(skew) > SKEW_SECONDS:
+            says = f"this machine's clock differs from the issuer's by {skew:+.0f} seconds"
+            yield Finding("clock", Verdict.WRONG, says, "Let NTP set it: ID tokens and expiry depend on it.")
+        elif skew is not None:
+            yield Finding("clock", Verdict.OK, "this machine's clock agrees with the issuer's")
+    except (GrantkeeperError, HttpFailed) as error:
+        hint = error.hint if isinstance(error, GrantkeeperError) else ""
+        yield Finding("issuer", Verdict.WRONG, f"{client.issuer}: {error}", hint)
+    finally:
+        close: Callable[[], object] | None = getattr(http, "close", None)
+        if close is not None:
+            await close()  # type: ignore[misc]
+
+
+def _skew(date: str | None, now: datetime) -> float | None:
+    """Seconds that *now* is ahead of a ``Date`` header, whose own grain is a second."""
+    try:
+        at = parsedate_to_datetime(date or "")
+    except (TypeError, ValueError):
+        return None
+    at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+    return (now - at).total_seconds()
