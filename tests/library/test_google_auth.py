@@ -3,7 +3,6 @@
 import copy
 import pickle
 import threading
-from datetime import timedelta
 
 import google.auth.credentials
 import google.auth.exceptions

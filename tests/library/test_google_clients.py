@@ -1,4 +1,4 @@
-"""Google's own clients over `keeper.credentials()`, a real database and a real emulator (google-facts 11.3)."""
+"""Google's own clients over `keeper.credentials()`, with database and emulator (google-facts 11.3)."""
 
 import asyncio
 import io

@@ -268,5 +268,8 @@ class SyncKeeper:
 
 
 def plain(value: Secret | str | None) -> str | None:
-    """What a user handed over, secret or text, as the request records want it."""
-    return value.reveal() if isinstance(value, Secret) else value
+    """What a user handed over, a secret or any kind of text, as the request records want it."""
+    if isinstance(value, Secret):
+        return value.reveal()
+    # What is no text at all goes on as it is: the keeper refuses it by name.
+    return str(value) if isinstance(value, str) else value

@@ -379,7 +379,7 @@ def _refused(response: HttpResponse) -> GrantkeeperError:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         body = None
     code = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(body, dict) or code not in ERRORS:
+    if not isinstance(body, dict) or not isinstance(code, str) or code not in ERRORS:
         text = f"the service answered {response.status} and nothing that this release knows"
         if response.status >= 500 or response.status == 429:
             return IssuerUnavailable(text, retry_after=retry_after(response, datetime.now(UTC)))
