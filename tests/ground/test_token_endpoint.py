@@ -24,6 +24,7 @@ from grantkeeper.model import GrantState, Provider, Reason
 from grantkeeper.protocol import token_endpoint
 from grantkeeper.protocol.scopes import EMAIL
 from grantkeeper.protocol.token_endpoint import (
+    CODE_HINTS,
     REFUSALS,
     BrokenAnswer,
     Radius,
@@ -247,6 +248,31 @@ def test_only_refusals_of_a_grant_have_a_reason():
         "admin_policy_enforced": Reason.ADMIN_POLICY_ENFORCED,
     } == {name: refusal.reason for name, refusal in REFUSALS.items() if refusal.reason is not None}
     assert all((one.radius is Radius.GRANT) == (one.reason is not None) for one in REFUSALS.values())
+
+
+@pytest.mark.parametrize("description", CODE_HINTS)
+def test_a_known_description_becomes_a_hint_and_decides_nothing(description):
+    """
+    The person reads what Google's words mean; the error is that of any refused code.
+    """
+    body = {"error": "invalid_grant", "error_description": description}
+    with pytest.raises(CodeRefused) as caught:
+        parse_code(answer(body, status=400), sent_at=NOW)
+
+    assert CODE_HINTS[description] == caught.value.hint
+    assert description not in caught.value.text
+
+
+@pytest.mark.parametrize("description", [None, "Bad Request", ["Malformed auth code."], 7])
+def test_an_unknown_description_says_nothing(description):
+    """
+    Whatever else stands there, the general advice is given.
+    """
+    body = {"error": "invalid_grant", "error_description": description}
+    with pytest.raises(CodeRefused) as caught:
+        parse_code(answer(body, status=400), sent_at=NOW)
+
+    assert CodeRefused.advice == caught.value.hint
 
 
 def test_a_code_of_a_blocked_user_names_the_administrator():

@@ -168,7 +168,7 @@ def _optional(body: Mapping[str, Any], name: str) -> bool:
 
 def _scopes(body: Mapping[str, Any]) -> Scopes | None:
     # An empty scope is sent by some issuers where nothing is worth saying.
-    return parse(text(body, "scope")) if body.get("scope") not in (None, "") else None
+    return parse(text(body, "scope")) or None if body.get("scope") not in (None, "") else None
 
 
 def _salvaged(body: Mapping[str, Any]) -> Salvage | None:
@@ -185,7 +185,7 @@ def _salvaged(body: Mapping[str, Any]) -> Salvage | None:
                 continue
     return Salvage(
         refresh_token,
-        scopes=None if found["scope"] is None else parse(found["scope"]),
+        scopes=None if found["scope"] is None else parse(found["scope"]) or None,
         refresh_expires_in=found["refresh_token_expires_in"],
         id_token=None if found["id_token"] is None else IdToken(found["id_token"]),
     )
@@ -265,6 +265,14 @@ REFUSALS: Mapping[str, Refusal] = {
     "temporarily_unavailable": Refusal(Radius.ISSUER, "the issuer is busy"),
 }
 """Every error of google-facts section 2, by ``error`` or, for the RAPT pair, by ``error_subtype``."""
+
+CODE_HINTS: Mapping[str, str] = {
+    "Malformed auth code.": "The code came damaged: decode it exactly once, and send all of it. "
+    "Then sign in again for a new one.",
+    "Missing code verifier.": "The code is bound by PKCE: send the app's code_verifier with the next one.",
+    "Code was already redeemed.": "Somebody redeemed this code before. Sign in again for a new one.",
+}
+"""What Google's descriptions of a refused code tell the person. Nothing is ever decided by them."""
 
 TRANSIENT_STATUSES = frozenset({408, 425, 429})
 
@@ -359,7 +367,7 @@ def parse_code(response: HttpResponse, *, sent_at: datetime) -> TokenAnswer:
     name, refusal = _error_of(response)
     line = f"the token endpoint answered {response.status} with {name} to a code"
     if name == "invalid_grant":
-        raise CodeRefused(line)
+        raise CodeRefused(line, hint=CODE_HINTS.get(str(json_object(response).get("error_description"))))
     if refusal is None or name == "access_denied":
         raise IssuerMisbehaved(line)
     if refusal.radius is Radius.ISSUER:
