@@ -6,7 +6,16 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+import pytest
+
+from grantkeeper.adapters.http import AiohttpHttp
+from grantkeeper.errors import HttpFailed
+from grantkeeper.protocol.message import HttpRequest
+
 Writes = Callable[[asyncio.StreamWriter], Awaitable[None]]
+
+LIMIT = 4096
+BODY = b"grant_type=authorization_code&code=4%2Fabc&redirect_uri="
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -87,3 +96,21 @@ async def hostile(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# -- asking it ----------------------------------------------------------------------------------
+
+
+def post(heard: Heard, path: str = "/token", method: str = "POST") -> HttpRequest:
+    return HttpRequest(
+        method, heard.url(path), BODY, {"content-type": "application/x-www-form-urlencoded", "x-test": "1"}
+    )
+
+
+async def failure(
+    http: AiohttpHttp, request: HttpRequest, *, seconds: float = 5, fresh: bool = True
+) -> HttpFailed:
+    """The failure of sending *request*."""
+    with pytest.raises(HttpFailed) as caught:
+        await http.send(request, seconds=seconds, largest=LIMIT, fresh=fresh)
+    return caught.value
