@@ -49,7 +49,7 @@ class Manner:
         Answer in JSON.
     """
 
-    json: Annotated[bool, Parameter(negative=())] = False
+    json: Annotated[bool, Parameter(negative=(), show_default=False)] = False
 
 
 HUMAN = Manner()

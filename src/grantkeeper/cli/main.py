@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 import grantkeeper
 from grantkeeper.cli import callers, grants, setup, use
@@ -24,6 +24,8 @@ app = App(
     help_epilogue="Exit status: 0 ok, 1 failed, 2 usage, 3 consent needed, 4 unavailable. "
     "Results go to standard output, all else to standard error.",
     version=grantkeeper.__version__,
+    # A list is what was said, no --empty-… beside it.
+    default_parameter=Parameter(negative_iterable=()),
 )
 
 _grants = App(name="grants", help="List, show and end grants.")

@@ -1,0 +1,219 @@
+"""The commands by transcript: what they print where, and with which status they end."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from grantkeeper.testing.google import GoogleEmulator
+from tests.cli.conftest import Command
+
+ADA = "ada@example.com"
+DRIVE = "https://www.googleapis.com/auth/drive.appdata"
+
+
+def test_init_makes_everything_and_overwrites_nothing(place: Path, command: Command) -> None:
+    """
+    Keys that only the owner reads, settings, a migrated database; a second time nothing is made.
+    """
+    first = command("init", "--json")
+    keys = (place / "keys.json").read_bytes()
+    second = command("init", "--json")
+
+    assert ["grantkeeper.toml", "keys.json"] == first.json["made"]
+    assert 0o600 == stat.S_IMODE((place / "keys.json").stat().st_mode)
+    assert 0o600 == stat.S_IMODE((place / "grantkeeper.db").stat().st_mode)
+    assert [] == second.json["made"]
+    assert keys == (place / "keys.json").read_bytes()
+
+
+def test_init_finds_the_client_file_beside_it(
+    place: Path, command: Command, google_emulator: GoogleEmulator
+) -> None:
+    """
+    One client_secret file in the folder is meant.
+    """
+    assert google_emulator.client_secret is not None
+    (place / "client_secret_1.json").write_bytes(google_emulator.client_secret.read_bytes())
+
+    said = command("init")
+
+    assert 'client_secrets = "client_secret_1.json"' in (place / "grantkeeper.toml").read_text()
+    assert (0, "") == (said.status, said.out)
+    assert "grantkeeper callers create" in said.err
+
+
+def test_no_key_no_start(installed: Command, place: Path) -> None:
+    """
+    Without keys.json nothing opens, and the hint says which command makes one.
+    """
+    (place / "keys.json").unlink()
+
+    said = installed("grants", "list")
+
+    assert (1, "") == (said.status, said.out)
+    assert "grantkeeper init" in said.err
+
+
+def test_every_wrong_setting_is_told_at_once(installed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Names, never values.
+    """
+    monkeypatch.setenv("GRANTKEEPER_REDEEM_LIMIT", "hunter2")
+    monkeypatch.setenv("GRANTKEEPER_CONDEMN_LIMIT", "hunter2")
+    monkeypatch.setenv("GRANTKEEPER_DATABASE_ULR", "hunter2")
+
+    said = installed("grants", "list")
+
+    assert 1 == said.status
+    for name in ("GRANTKEEPER_REDEEM_LIMIT", "GRANTKEEPER_CONDEMN_LIMIT", "GRANTKEEPER_DATABASE_ULR"):
+        assert name in said.err
+    assert "hunter2" not in said.err
+
+
+def test_the_main_job(installed: Command, google_emulator: GoogleEmulator) -> None:
+    """
+    A code from standard input becomes a grant; a token of it is all there is on standard output.
+    """
+    redeemed = installed("redeem", "--json", "--user", "u-1", stdin=google_emulator.code(ADA) + "\n")
+    grant = redeemed.json["grant"]["id"]
+    google_emulator.advance(3700)
+    token = installed("token", grant)
+    as_json = installed("token", "--user", "u-1", "--scope", DRIVE, "--json")
+    listed = installed("grants", "list", "--json")
+    shown = installed("grants", "show", grant)
+    revoked = installed("grants", "revoke", grant, "--json")
+    after = installed("token", grant)
+    forgotten = installed("grants", "forget", grant)
+    gone = installed("grants", "show", grant)
+
+    assert ADA == redeemed.json["profile"]["email"]
+    assert token.out.startswith("ya29.")
+    assert 1 == token.out.count("\n")
+    assert [DRIVE] == as_json.json["scopes"]
+    assert [grant] == [one["id"] for one in listed.json["grants"]]
+    assert "active" in shown.out
+    assert (True, "revoked") == (revoked.json["told"], revoked.json["state"])
+    assert (3, "") == (after.status, after.out)
+    assert "hint:" in after.err
+    assert 0 == forgotten.status
+    assert 1 == gone.status
+
+
+def test_a_user_who_must_consent_is_status_three(installed: Command, google_emulator: GoogleEmulator) -> None:
+    """
+    With --json the reason stands on standard output as well.
+    """
+    grant = installed("redeem", "--json", stdin=google_emulator.code(ADA)).json["grant"]["id"]
+    google_emulator.revoke(ADA)
+    google_emulator.advance(3700)
+
+    said = installed("token", grant, "--json")
+
+    assert 3 == said.status
+    assert ("consent_required", "revoked") == (said.json["error"], said.json["reason"])
+
+
+def test_google_away_is_status_four(installed: Command, google_emulator: GoogleEmulator) -> None:
+    """
+    Later may help; scripts can tell.
+    """
+    grant = installed("redeem", "--json", stdin=google_emulator.code(ADA)).json["grant"]["id"]
+    google_emulator.fault("token", "status_503")
+    google_emulator.advance(3700)
+
+    said = installed("token", grant)
+
+    assert (4, "") == (said.status, said.out)
+    assert "issuer_unavailable" in said.err
+
+
+def test_preflight_reads_the_id_token_from_a_file(
+    installed: Command, google_emulator: GoogleEmulator, place: Path
+) -> None:
+    """
+    No secret is an argument; what is wrong with the token is said.
+    """
+    (place / "id_token").write_text(google_emulator.id_token(ADA))
+
+    said = installed("preflight", "--id-token-file", "id_token")
+
+    assert 1 == said.status
+    assert "azp" in said.err
+
+
+def test_a_caller_key_is_shown_once(installed: Command) -> None:
+    """
+    The key is the result; the list has names and rules only.
+    """
+    made = installed("callers", "create", "web", "--permission", "token", "--expires", "90d", "--json")
+    plain = installed("callers", "create", "worker")
+    twice = installed("callers", "create", "web")
+    listed = installed("callers", "list", "--json")
+    revoked = installed("callers", "revoke", "web")
+    unknown = installed("callers", "revoke", "nobody")
+
+    assert made.json["key"].startswith("gk_")
+    assert 1 == plain.out.count("\n")
+    assert 2 == twice.status
+    assert ["web", "worker"] == [one["name"] for one in listed.json["callers"]]
+    assert made.json["key"] not in listed.out
+    assert (0, 2) == (revoked.status, unknown.status)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("callers", "create", "x", "--client", "nosuch"),
+        ("callers", "create", "x", "--permission", "everything"),
+        ("callers", "create", "x", "--expires", "yesterday"),
+        ("callers", "create", "x", "--expires", "2020-01-01"),
+        ("callers", "create", "x", "--scope", 'a"b'),
+        ("token",),
+        ("token", "id", "--min-ttl", "9999"),
+        ("token", "id", "--min-ttl", "soon"),
+        ("grants", "list", "--state", "nice"),
+        ("redeem",),
+        ("redeem", "--source", "toaster"),
+        ("redeem", "--code", "4/0secret"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_is_status_two(installed: Command, arguments: tuple[str, ...]) -> None:
+    """
+    With a sentence on standard error and nothing on standard output.
+    """
+    said = installed(*arguments, stdin="")
+
+    assert (2, "") == (said.status, said.out)
+    assert said.err.startswith("grantkeeper: ")
+
+
+def test_doctor_finds_what_is_wrong_and_mends_permissions(
+    installed: Command, place: Path, google_emulator: GoogleEmulator
+) -> None:
+    """
+    Healthy is 0; a key file that others can read is not, until it is mended.
+    """
+    healthy = installed("doctor", "--json")
+    (place / "keys.json").chmod(0o644)
+    ill = installed("doctor")
+    mended = installed("doctor", "--fix", "--json")
+
+    assert (0, True) == (healthy.status, healthy.json["ok"])
+    assert 1 == ill.status
+    assert "wrong" in ill.out
+    assert (0, True) == (mended.status, mended.json["ok"])
+    assert 0o600 == stat.S_IMODE((place / "keys.json").stat().st_mode)
+
+
+def test_doctor_says_that_google_is_not_reached(installed: Command, google_emulator: GoogleEmulator) -> None:
+    """
+    The check that fails is named.
+    """
+    google_emulator.fault("discovery", "status_503")
+
+    said = installed("doctor", "--json")
+
+    wrong = [check["check"] for check in said.json["checks"] if check["verdict"] == "wrong"]
+    assert (1, ["issuer"]) == (said.status, wrong)
