@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Generic, TypeVar
 
 from grantkeeper.errors import (
+    AnswerTooLarge,
     ConsentRequired,
     GrantBlocked,
     GrantkeeperError,
@@ -32,6 +33,7 @@ from grantkeeper.protocol.token_endpoint import (
     SecretRefused,
     TokenAnswer,
     code_request,
+    is_transient,
     parse_code,
     parse_refresh,
     parse_revocation,
@@ -177,9 +179,11 @@ class Issuer:
             response = await self._http.send(
                 HttpRequest("GET", url, headers=ACCEPT), seconds=KEYS_LIMIT, largest=LARGEST_ANSWER
             )
+        except AnswerTooLarge as error:
+            raise IssuerMisbehaved(f"the issuer's {what} cannot be right: {error}") from error
         except HttpFailed as error:
             raise IssuerUnavailable(f"the issuer's {what} is not to be had: {error}") from error
-        if response.status == 429 or response.status >= 500:
+        if is_transient(response.status):
             raise IssuerUnavailable(
                 f"the issuer's {what} answered {response.status}",
                 retry_after=retry_after(response, self._clock.now()),
@@ -209,6 +213,8 @@ class Issuer:
         sent_at = self._clock.now()
         try:
             response = await self._http.send(request, seconds=CODE_LIMIT, largest=LARGEST_ANSWER, fresh=True)
+        except AnswerTooLarge as error:
+            raise IssuerMisbehaved(f"the code is spent: {error}") from error
         except HttpFailed as error:
             if error.may_have_arrived:
                 raise OutcomeUnknown(f"the code was sent and no answer came: {error}") from error
@@ -281,6 +287,8 @@ class Issuer:
             raise IssuerUnavailable("there was no time left to ask the issuer")
         try:
             return await self._http.send(request, seconds=left, largest=LARGEST_ANSWER)
+        except AnswerTooLarge as error:
+            raise IssuerMisbehaved(f"the issuer's answer cannot be right: {error}") from error
         except HttpFailed as error:
             if error.may_have_arrived:
                 raise AnswerLost(f"no answer came from the issuer: {error}") from error

@@ -18,6 +18,7 @@ from grantkeeper.protocol.id_token import (
     LONGEST_SUB,
     Expectation,
     check_claims,
+    claimed_subject,
     read_header,
     verify,
 )
@@ -269,3 +270,22 @@ def test_claims_twice_are_read_once():
     with pytest.raises(IdTokenRejected) as caught:
         verify(signed(twice, rsa_key()), KEYS, want())
     assert "aud" == caught.value.claim
+
+
+@pytest.mark.parametrize(
+    ("token", "subject"),
+    [
+        (lambda: signed(good_claims(sub="1"), rsa_key("nobody's")), "1"),
+        (lambda: signed(good_claims(sub=1), rsa_key()), None),
+        (lambda: signed(b"[]", rsa_key()), None),
+        (lambda: signed(b"\xff", rsa_key()), None),
+        (lambda: IdToken("not.a.token"), None),
+        (lambda: IdToken("two.parts"), None),
+    ],
+    ids=["any key", "a number", "no object", "no JSON", "no token", "two parts"],
+)
+def test_the_subject_of_a_refresh_is_read_without_proof(token, subject):
+    """
+    It is compared with what is known, so no key is needed; what cannot be read names nobody.
+    """
+    assert subject == claimed_subject(token())

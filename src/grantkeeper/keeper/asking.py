@@ -26,8 +26,19 @@ from grantkeeper.keeper.gates import Gates
 from grantkeeper.keeper.means import LEASE_SECONDS, REFRESH_LIMIT, STORE_LIMIT, Means
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.lifecycle import REMEDIES, Event, announced_end, next_state
-from grantkeeper.model import AuditEvent, Client, Grant, GrantState, Lease, Provider, Reason, StoredToken
+from grantkeeper.model import (
+    AuditEvent,
+    Client,
+    Grant,
+    GrantState,
+    IdentitySource,
+    Lease,
+    Provider,
+    Reason,
+    StoredToken,
+)
 from grantkeeper.ports import DropTokens, Note, PutToken, Release, Replace, Step
+from grantkeeper.protocol.id_token import claimed_subject
 from grantkeeper.protocol.scopes import Scopes, scope_key
 from grantkeeper.protocol.token_endpoint import BrokenAnswer, ScopeRefused, TokenAnswer
 from grantkeeper.secret import RefreshToken
@@ -45,6 +56,22 @@ def _same_token(row: Grant, used: Grant) -> bool:
     if row.refresh_token is None or used.refresh_token is None:
         return False
     return row.refresh_token.generation == used.refresh_token.generation
+
+
+def _check_owner(grant: Grant, answer: TokenAnswer) -> None:
+    """
+    Refuse an answer whose ID token names somebody else (OpenID Connect Core 12.2).
+
+    It came from the token endpoint itself, so it is read and not verified; nothing else in it matters.
+
+    Raises:
+        IssuerMisbehaved: It would hand one person's data to another.
+    """
+    if answer.id_token is None or grant.identity_source is IdentitySource.CALLER:
+        return
+    sub = claimed_subject(answer.id_token)
+    if sub is not None and sub != grant.subject.sub:
+        raise IssuerMisbehaved("the issuer's answer is for another person than the grant")
 
 
 class Asking:
@@ -85,16 +112,19 @@ class Asking:
                     grant=grant.id,
                     hint=REMEDIES[Reason.NO_REFRESH_TOKEN],
                 )
+            # Opened before the gate, for who passes it must report what came of the call.
+            token = self._seals.refresh_token(grant)
             lease = await self._still_ours(lease)
             self._gates.enter(client)
             sent_at = self._means.clock.monotonic()
             try:
-                answer = await self._means.issuer.refresh(client, self._seals.refresh_token(grant), scopes)
+                answer = await self._means.issuer.refresh(client, token, scopes)
+                _check_owner(grant, answer)
             except ScopeRefused:
+                self._gates.report(client, None, sent_at)
                 if scopes is None:
                     raise
                 # Our record of what is granted is out of date: ask for all, and learn.
-                self._gates.report(client, None, sent_at)
                 scopes = None
             except (ConsentRequired, GrantBlocked) as error:
                 self._gates.report(client, None, sent_at)
@@ -104,17 +134,16 @@ class Asking:
                 await self._salvage(grant, error, lease)
                 raise
             except (IssuerUnavailable, IssuerMisbehaved, ClientMisconfigured) as error:
-                self._gates.report(client, error, sent_at)
+                # Before the gate fills in its own advice, which is meant for the caller.
                 wait = pause(attempt, self._means.dice.roll(), error.retry_after)
+                self._gates.report(client, error, sent_at)
+                rotates = client.provider is not Provider.GOOGLE
+                if rotates and isinstance(error, (AnswerLost, IssuerMisbehaved)):
+                    await self._doubt(grant, lease)
+                    raise
                 spent = self._means.clock.monotonic() - began
-                again = (
-                    isinstance(error, IssuerUnavailable)
-                    # An issuer that rotates may have replaced the token with the answer that was lost.
-                    and not (isinstance(error, AnswerLost) and client.provider is not Provider.GOOGLE)
-                    and attempt < ATTEMPTS
-                    and spent + wait < RETRY_WITHIN
-                )
-                if not again:
+                again = isinstance(error, IssuerUnavailable) and attempt < ATTEMPTS
+                if not again or spent + wait >= RETRY_WITHIN:
                     raise
                 await asyncio.sleep(wait)
             else:
@@ -228,7 +257,7 @@ class Asking:
                 )
                 again.append(replace(new, version=row.version + 1))
                 return [Replace(new), DropTokens(row.id), self._note(new, "grant.narrowed")]
-            reason = self._reason(row, Reason(error.reason), when)
+            reason = self._reason(row, client, Reason(error.reason), when)
             broken = replace(
                 row, state=next_state(row.state, Event.REFUSED), reason=reason, uncertain_since=None
             )
@@ -238,20 +267,23 @@ class Asking:
         if again:
             return again[0]
         if isinstance(error, ConsentRequired):
-            reason = self._reason(grant, Reason(error.reason), self._means.clock.now())
+            reason = self._reason(grant, client, Reason(error.reason), self._means.clock.now())
             raise ConsentRequired(
                 error.text, reason=reason, missing_scopes=grant.missing, grant=grant.id, hint=REMEDIES[reason]
             ) from error
         raise error
 
     @staticmethod
-    def _reason(grant: Grant, told: Reason, now: datetime) -> Reason:
-        """Google never says why (field 55): the announced end is the one cause that our own record knows."""
+    def _reason(grant: Grant, client: Client, told: Reason, now: datetime) -> Reason:
+        """Google never says why (field 55): only what our own record knows can be told more exactly."""
         if told is Reason.REVOKED and grant.reason is Reason.NO_REFRESH_TOKEN:
             # The user signed in after the token died, and no new one came: that is what must be cured.
             return grant.reason
         if told is Reason.REVOKED and grant.ends_at is not None and now >= grant.ends_at:
             return Reason.EXPIRED
+        rotates = client.provider is not Provider.GOOGLE
+        if told is Reason.REVOKED and rotates and grant.uncertain_since is not None:
+            return Reason.ANSWER_LOST
         return told
 
     def _note(self, grant: Grant, name: str) -> Note:
@@ -259,6 +291,22 @@ class Asking:
         return Note(
             AuditEvent(self._means.clock.now(), name, grant.id, client_id=grant.client_id, detail=detail)
         )
+
+    async def _doubt(self, grant: Grant, lease: Lease) -> None:
+        """
+        Remember that the stored token may be spent: an issuer that rotates may have replaced it.
+
+        What was lost is not sent for again at once, for a rotated token that
+        comes twice ends the grant (RFC 9700 4.14.2). The next who needs the grant finds out.
+        """
+        now = self._means.clock.now()
+
+        def change(row: Grant) -> list[Step]:
+            if row.uncertain_since is not None or not _same_token(row, grant):
+                return []
+            return [Replace(replace(row, uncertain_since=now)), self._note(row, "grant.doubted")]
+
+        await self._save(grant.id, change, lease, release=False)
 
     async def _salvage(self, grant: Grant, broken: BrokenAnswer, lease: Lease) -> None:
         """Keep the refresh token of an answer that is broken elsewhere: the old one may be spent."""

@@ -309,7 +309,7 @@ class Redeemer:
             waiting = self._outcomes.waiting(claim, answer, self._means.clock.now())
             with suppress(StoreConflict):
                 await self._commit(Settle(waiting))
-            raise error from None
+            raise answer.broken or error from None
         except IdTokenRejected as error:
             raise await self._failed(claim, error) from None
         return await self._store_consent(plan, claim, answer, owner, proof)

@@ -282,3 +282,17 @@ def verify(token: IdToken, keys: KeySet, want: Expectation) -> Identity:
     except Unproved as error:
         raise IdTokenRejected(error.part, error.reason) from None
     return check_claims(claims, want)
+
+
+def claimed_subject(token: IdToken) -> str | None:
+    """
+    Whom *token* says it is about; ``None`` where it cannot be read. Nothing of it is proved.
+
+    For an answer to a refresh, whose ID token must name the one who signed in
+    (Core 12.2) and is good for nothing else.
+    """
+    try:
+        sub = signature.unproved(token.reveal()).get("sub")
+    except Unproved:
+        return None
+    return sub if isinstance(sub, str) else None

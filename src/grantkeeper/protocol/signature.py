@@ -111,6 +111,20 @@ def proved(compact: str, header: Header, keys: Iterable[RSAKey | ECKey]) -> dict
     found, registry = _extract(compact), _registry(header.algorithm)
     if not any(_signed(found, key, registry) for key in keys):
         raise Unproved("signature", "is wrong")
+    return _claims(found)
+
+
+def unproved(compact: str) -> dict[str, Any]:
+    """
+    The claims of a token, whoever wrote them: to compare with what is known, never to believe.
+
+    Raises:
+        Unproved: It is no JWS of three parts, or the payload is no JSON object.
+    """
+    return _claims(_extract(compact))
+
+
+def _claims(found: jws.CompactSignature) -> dict[str, Any]:
     try:
         claims = msgspec.json.decode(found.payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -293,7 +293,8 @@ class RequestRefused(ClientMisconfigured):
     """The issuer did not accept the form of one request."""
 
 
-def _is_transient(status: int) -> bool:
+def is_transient(status: int) -> bool:
+    """Whether a later try can help, whatever the body says."""
     return status in TRANSIENT_STATUSES or status >= 500
 
 
@@ -340,7 +341,7 @@ def parse_refresh(response: HttpResponse, *, sent_at: datetime) -> TokenAnswer:
         BrokenAnswer: As below, but keep the refresh token that it brought.
         IssuerMisbehaved: The answer breaks RFC 6749 section 5.
     """
-    if _is_transient(response.status):
+    if is_transient(response.status):
         raise IssuerUnavailable(
             f"the token endpoint answered {response.status}", retry_after=retry_after(response, sent_at)
         )
@@ -360,7 +361,7 @@ def parse_code(response: HttpResponse, *, sent_at: datetime) -> TokenAnswer:
         BrokenAnswer: As below, but keep the refresh token that it brought.
         IssuerMisbehaved: The answer breaks RFC 6749 section 5.
     """
-    if _is_transient(response.status):
+    if is_transient(response.status):
         raise OutcomeUnknown(f"the token endpoint answered {response.status} to a code")
     if response.status == 200:
         return _answer(response, sent_at)
@@ -403,6 +404,6 @@ def parse_revocation(response: HttpResponse, *, sent_at: datetime) -> None:
     if response.status in (200, 400):
         return
     line = f"the revocation endpoint answered {response.status}"
-    if _is_transient(response.status):
+    if is_transient(response.status):
         raise IssuerUnavailable(line, retry_after=retry_after(response, sent_at))
     raise IssuerMisbehaved(line)
