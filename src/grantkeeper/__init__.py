@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grantkeeper.library.local import Keeper
+    from grantkeeper.library.remote import RemoteKeeper
 
 __version__ = "0.1.0"
 
-_HOMES = {"Keeper": "grantkeeper.library.local"}
+_HOMES = {"Keeper": "grantkeeper.library.local", "RemoteKeeper": "grantkeeper.library.remote"}
 
-__all__ = ["Keeper", "__version__"]
+__all__ = ["Keeper", "RemoteKeeper", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -53,7 +53,6 @@ class Service:
         self._core = await KeeperCore.open(self._settings, public_url=self.url)
         config = uvicorn.Config(create_app(self._core), lifespan="off", log_config=None, access_log=False)
         self._server = uvicorn.Server(config)
-        self._server.install_signal_handlers = lambda: None
         serving = asyncio.create_task(self._server.serve([self._socket]))
         while not self._server.started:
             await asyncio.sleep(0.01)

@@ -33,12 +33,28 @@ def folder(google_emulator: Any) -> str:
     return f"{google_emulator.url}/drive/v3/files/appfolder"
 
 
-class Api(http.server.BaseHTTPRequestHandler):
+class Server(http.server.ThreadingHTTPServer):
     """
-    Refuses the tokens it is told to, redirects from ``/away``, and writes down what it got.
+    An API.
 
-    Attributes of the class: ``refuses`` (tokens), ``seen`` (token and body of every request), ``away``.
+    Attributes:
+        refuses: What in ``Authorization`` is answered with 401.
+        seen: Header and body of every request.
+        away: Where ``/away`` redirects to.
     """
+
+    def __init__(self, refuses: set[str | None]) -> None:
+        super().__init__(("127.0.0.1", 0), Api)
+        self.refuses = refuses
+        self.seen: list[tuple[str | None, bytes]] = []
+        self.away = ""
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class Api(http.server.BaseHTTPRequestHandler):
+    """Its answers."""
+
+    server: Server
 
     protocol_version = "HTTP/1.1"
 
@@ -84,9 +100,7 @@ def foreign() -> Iterator[Any]:
 
 
 def serving(refuses: set[str | None]) -> Iterator[Any]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Api)
-    server.refuses, server.seen, server.away = refuses, [], ""
-    server.url = f"http://127.0.0.1:{server.server_port}"
+    server = Server(refuses)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server

@@ -397,3 +397,21 @@ def test_forks_while_the_parent_signs_users_in(run_keeper):
     )
 
     assert "30\n" == printed
+
+
+def test_a_keeper_that_is_never_closed_ends_in_peace(run_keeper):
+    """A module-level keeper, no close, the program just ends: nothing hangs and nothing is complained of."""
+    printed = run_keeper(
+        """
+        keeper = Keeper.open_sync(**options())
+        grant = keeper.redeem(google.code("mia@example.com"))
+        keeper.access_token(grant.id)
+        if os.fork() == 0:
+            keeper.access_token(grant.id)
+            sys.exit(0)
+        assert os.wait()[1] == 0
+        print("end")
+        """
+    )
+
+    assert "end\n" == printed

@@ -284,7 +284,7 @@ async def test_the_async_session_adapts_them(keeper, files, google_emulator):
 
 async def status_of(session: AsyncAuthorizedSession, url: str) -> int:
     """GET; the status, the answer read."""
-    response = await session.get(url)
+    response = await session.request("GET", url)
     await response.read()
     return response.status_code
 

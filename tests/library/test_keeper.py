@@ -85,10 +85,10 @@ def test_both_faces_and_the_remote_one_take_the_same(name):
     assert wanted == inspect.signature(getattr(SyncKeeper, name))
 
 
-def test_the_front_door_has_the_keeper():
-    """``from grantkeeper import Keeper``."""
+def test_the_front_door_has_both_keepers():
+    """``from grantkeeper import Keeper, RemoteKeeper``."""
     assert Keeper is grantkeeper.Keeper
-    assert isinstance(Keeper.open.__self__, type)
+    assert RemoteKeeper is grantkeeper.RemoteKeeper
 
 
 # -- opening ------------------------------------------------------------------------------------

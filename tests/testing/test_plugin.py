@@ -21,9 +21,9 @@ def test_a_code_is_text_and_knows_whose_it_is(google_emulator):
     again = google_emulator.code("mia@example.com", scopes=["openid", DRIVE], source="android")
     other = google_emulator.code("noah@example.com", scopes=f"openid {DRIVE}")
 
-    assert isinstance(first, str)
     assert first.sub == again.sub != other.sub
     assert first != again
+    assert isinstance(first, str)
 
 
 def test_the_clock_is_moved_for_all_who_share_the_file(google_emulator):
