@@ -7,7 +7,6 @@ Every problem is collected, none is raised before all are known.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +98,8 @@ class Raw:
 
 def suggestion(name: str, known: Iterable[str], *, prefix: str = "") -> str:
     """The end of a sentence about an unknown *name*; *prefix* is common to all and proves nothing."""
+    from difflib import get_close_matches
+
     close = get_close_matches(name, list(known), n=1)
     return f"; did you mean {prefix}{close[0]}?" if close else ""
 
