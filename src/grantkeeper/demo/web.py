@@ -18,6 +18,9 @@ from grantkeeper.library.remote import RemoteKeeper
 
 TIMEOUT = 30
 
+FILES = "https://www.googleapis.com/auth/drive.file"
+"""A second permission, so that there is one to leave unticked."""
+
 
 def create_app(stage: Stage) -> Starlette:
     """The page and the few calls of its backend, which holds the caller key."""
@@ -27,7 +30,7 @@ def create_app(stage: Stage) -> Starlette:
             "google": stage.google.url,
             "service": stage.service,
             "client_id": secret["web"]["client_id"],
-            "scope": " ".join(SCOPES),
+            "scope": " ".join((*SCOPES, FILES)),
         }
     )
 
