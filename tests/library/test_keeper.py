@@ -193,12 +193,12 @@ def test_a_fresh_token_needs_no_hop(blocking, google_emulator):
     release, answers = threading.Event(), []
 
     async def stand_still(core: Any) -> None:
-        release.wait(5)
+        release.wait(30)
 
     still = blocking._keeper._home.submit(stand_still)
     thread = threading.Thread(target=lambda: answers.append(blocking.access_token(grant.id)))
     thread.start()
-    thread.join(timeout=0.5)
+    thread.join(timeout=10)
     release.set()
     still.result()
 
