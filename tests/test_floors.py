@@ -30,7 +30,7 @@ FLOORS = {
     ),
     2: ("keeper", "issuer", "audit", "proxy", "jobs", "adapters"),
     1: ("ports",),
-    0: ("errors", "secret", "model", "lifecycle", "backoff", "protocol"),
+    0: ("errors", "secret", "ids", "model", "lifecycle", "backoff", "protocol"),
 }
 GARDEN = "emulator"
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from grantkeeper.cli.common import HUMAN, OK, Manner, answer, hint, say, settings, table
 from grantkeeper.errors import InvalidRequest, StoreConflict
-from grantkeeper.model import Caller, Permission, uuid7
+from grantkeeper.ids import uuid7
+from grantkeeper.model import Caller, Permission
 from grantkeeper.protocol.scopes import asked
 
 if TYPE_CHECKING:

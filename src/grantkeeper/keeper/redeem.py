@@ -27,6 +27,7 @@ from grantkeeper.errors import (
     TooManyRequests,
     WrongAccount,
 )
+from grantkeeper.ids import uuid7
 from grantkeeper.keeper import identity
 from grantkeeper.keeper.cache import Cache
 from grantkeeper.keeper.consent import Consent, Merged, merge
@@ -48,7 +49,6 @@ from grantkeeper.model import (
     RedeemedGrant,
     Redemption,
     RedemptionState,
-    uuid7,
 )
 from grantkeeper.ports import DropTokens, Insert, Note, PutToken, Replace, Settle, Step
 from grantkeeper.protocol.scopes import missing

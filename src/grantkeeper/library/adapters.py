@@ -19,10 +19,12 @@ def dice() -> Dice:
 
 
 def http() -> Http:
-    """aiohttp."""
+    """aiohttp, loaded now: at the first request it would hold up the loop."""
     from grantkeeper.adapters.http import AiohttpHttp
 
-    return AiohttpHttp()
+    made = AiohttpHttp()
+    made.warm()
+    return made
 
 
 def sealer(settings: Settings) -> Sealer:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grantkeeper.model import EPOCH, uuid7
+from grantkeeper.ids import EPOCH, uuid7
 
 TIMES = st.datetimes(min_value=EPOCH.replace(tzinfo=None), timezones=st.just(UTC))
 DICE = st.binary(min_size=10, max_size=10)
