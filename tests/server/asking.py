@@ -1,6 +1,5 @@
 """Asking an ASGI app in this process, and running one behind a real server on a loopback port."""
 
-import asyncio
 import json
 import threading
 from collections.abc import Iterable, Mapping
@@ -9,7 +8,8 @@ from http.client import HTTPConnection
 from types import TracebackType
 from typing import Any, Self
 
-from grantkeeper.server.node import Server, listen, server_config
+from grantkeeper.server.node import Server, listen, run_loop, server_config
+from grantkeeper.server.protocol import GuardedProtocol
 
 KEY = "gk_" + "A" * 43
 OTHER_KEY = "gk_" + "B" * 43
@@ -94,11 +94,16 @@ class Running:
         self._listener, self.url = listen("127.0.0.1", 0)
         self.address: tuple[str, int] = self._listener.getsockname()
         self._answers = threading.Event()
-        self._server = Server(server_config(app), self._answers.set, handled=())
+        self._config = server_config(app)
+        self._server = Server(self._config, self._answers.set, handled=())
         self._thread = threading.Thread(target=self._run, daemon=True)
 
+    def protocol(self, kind: type[GuardedProtocol]) -> None:
+        """Speak *kind* instead; before it is started."""
+        self._config.http = kind
+
     def _run(self) -> None:
-        asyncio.run(self._server.serve([self._listener]))
+        run_loop(self._server.serve([self._listener]))
 
     def __enter__(self) -> Self:
         self._thread.start()

@@ -237,10 +237,10 @@ class FakeCore:
         self.store.callers[caller.key_hash] = caller
         return caller
 
-    def tell(self, kind: str, id: str = "") -> None:
+    def tell(self, kind: str, row: str = "") -> None:
         """A line of the change feed."""
         for listener in self.listeners:
-            listener(kind, id)
+            listener(kind, row)
 
     def asked(self, name: str) -> list[dict[str, Any]]:
         """Every call of that name."""

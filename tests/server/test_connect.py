@@ -21,10 +21,16 @@ async def test_a_browser_is_sent_to_the_issuer(app: App, core: FakeCore) -> None
     With the state in a cookie that no other host and no script can have.
     """
     said = await ask(
-        app, "GET", "/connect/second?return_to=https%3A%2F%2Fapp.example%2F&scopes=a%20b&ticket=t&login_hint=ada", **TLS
+        app,
+        "GET",
+        "/connect/second?return_to=https%3A%2F%2Fapp.example%2F&scopes=a%20b&ticket=t&login_hint=ada",
+        **TLS,
     )
 
-    assert (303, "https://accounts.google.com/o/oauth2/v2/auth?state=s") == (said.status, said.headers["location"])
+    assert (303, "https://accounts.google.com/o/oauth2/v2/auth?state=s") == (
+        said.status,
+        said.headers["location"],
+    )
     assert (
         "__Host-grantkeeper-connect=cookie-value; Path=/; Max-Age=600; HttpOnly; SameSite=Lax; Secure"
         == said.headers["set-cookie"]
@@ -171,7 +177,9 @@ async def test_a_result_tells_why_it_did_not_work(app: App, core: FakeCore) -> N
     ).error
 
 
-@pytest.mark.parametrize(("path", "body"), [("tickets", {"user": "u", "client": "default"}), ("results", {"result": "r"})])
+@pytest.mark.parametrize(
+    ("path", "body"), [("tickets", {"user": "u", "client": "default"}), ("results", {"result": "r"})]
+)
 async def test_both_stay_within_the_callers_rules(app: App, core: FakeCore, path: str, body: Any) -> None:
     """
     Permission and client.

@@ -59,7 +59,9 @@ async def test_a_description_has_every_field(app: App, core: FakeCore) -> None:
         "used_at": None,
         "version": 3,
     } == {name: value for name, value in said.items() if name != "profile"}
-    assert ("1001", "ada@example.com", None) == tuple(said["profile"][name] for name in ("sub", "email", "name"))
+    assert ("1001", "ada@example.com", None) == tuple(
+        said["profile"][name] for name in ("sub", "email", "name")
+    )
 
 
 async def test_a_list_passes_every_filter_on(app: App, core: FakeCore) -> None:
@@ -102,7 +104,9 @@ async def test_a_client_outside_the_rule_is_403(app: App, core: FakeCore) -> Non
     """
     core.admit(KEY, clients=frozenset({"default"}))
 
-    assert (403, "caller_not_allowed") == (await ask(app, "GET", "/v1/grants?client=second", None, KEYED)).error
+    assert (403, "caller_not_allowed") == (
+        await ask(app, "GET", "/v1/grants?client=second", None, KEYED)
+    ).error
     assert [] == core.calls
 
 
@@ -138,7 +142,9 @@ async def test_an_odd_id_is_404(app: App, core: FakeCore, odd: str) -> None:
     """
     from urllib.parse import unquote
 
-    assert (404, "grant_not_found") == (await ask(app, "GET", "/v1/grants/" + unquote(odd), None, KEYED)).error
+    assert (404, "grant_not_found") == (
+        await ask(app, "GET", "/v1/grants/" + unquote(odd), None, KEYED)
+    ).error
     assert [] == core.calls
 
 
@@ -182,7 +188,9 @@ async def test_revoking_says_what_else_ended(app: App, core: FakeCore) -> None:
 
 
 @pytest.mark.parametrize(("query", "revoke"), [("", True), ("?revoke=true", True), ("?revoke=false", False)])
-async def test_forgetting_revokes_unless_told_not_to(app: App, core: FakeCore, query: str, revoke: bool) -> None:
+async def test_forgetting_revokes_unless_told_not_to(
+    app: App, core: FakeCore, query: str, revoke: bool
+) -> None:
     """
     204 and no body.
     """
@@ -218,7 +226,9 @@ async def test_reading_and_writing_are_two_permissions(
     assert (await ask(app, method, path, body, KEYED)).status in (200, 204)
 
 
-@pytest.mark.parametrize(("method", "allowed"), [("PUT", "DELETE, GET, HEAD, PATCH"), ("OPTIONS", "DELETE, GET, HEAD, PATCH")])
+@pytest.mark.parametrize(
+    ("method", "allowed"), [("PUT", "DELETE, GET, HEAD, PATCH"), ("OPTIONS", "DELETE, GET, HEAD, PATCH")]
+)
 async def test_other_methods_are_405_with_allow(app: App, method: str, allowed: str) -> None:
     """
     All of them in one header; no browser is told that it may call these.
@@ -234,7 +244,11 @@ async def test_head_is_get_without_body(app: App) -> None:
     """
     head, got = await ask(app, "HEAD", PATH, None, KEYED), await ask(app, "GET", PATH, None, KEYED)
 
-    assert (200, b"", got.headers["content-length"]) == (head.status, head.body, head.headers["content-length"])
+    assert (200, b"", got.headers["content-length"]) == (
+        head.status,
+        head.body,
+        head.headers["content-length"],
+    )
 
 
 async def test_a_store_that_is_away_is_503(app: App, core: FakeCore) -> None:

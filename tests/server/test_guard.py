@@ -11,7 +11,9 @@ from tests.server.fake_core import DEFAULT, PAGE, SECOND, HandClock
 PROXY = "10.0.0.7"
 
 
-def sender(peer: str | None, headers: dict[str, str], trusted: tuple[str, ...] = (), scheme: str = "http") -> str:
+def sender(
+    peer: str | None, headers: dict[str, str], trusted: tuple[str, ...] = (), scheme: str = "http"
+) -> str:
     raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     scope: dict[str, Any] = {
         "type": "http",
@@ -48,7 +50,14 @@ def test_a_server_that_speaks_tls_itself_is_enough() -> None:
 
 @pytest.mark.parametrize(
     "header",
-    ["X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "Forwarded", "X-Real-IP"],
+    [
+        "X-Forwarded-For",
+        "X-Forwarded-Proto",
+        "X-Forwarded-Host",
+        "X-Forwarded-Port",
+        "Forwarded",
+        "X-Real-IP",
+    ],
 )
 def test_a_forwarding_header_needs_a_trusted_proxy_even_on_loopback(header: str) -> None:
     """

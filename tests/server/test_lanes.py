@@ -195,7 +195,9 @@ async def test_an_unnamed_proxy_is_refused(lane: Lane) -> None:
 
 
 @pytest.mark.parametrize(("method", "path", "body"), [TOKENS, ("GET", f"/v1/grants/{GRANT}", None)])
-async def test_a_named_proxy_is_believed(core: FakeCore, log: Recorder, method: str, path: str, body: Any) -> None:
+async def test_a_named_proxy_is_believed(
+    core: FakeCore, log: Recorder, method: str, path: str, body: Any
+) -> None:
     """
     Behind TLS everything works as before.
     """

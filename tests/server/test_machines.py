@@ -110,7 +110,9 @@ async def test_buckets_add_up() -> None:
     assert 102.0011 == pytest.approx(count(body, "grantkeeper_request_seconds_sum", route="/x"))
 
 
-async def test_workers_are_summed_and_the_dead_still_count(core: FakeCore, log: Recorder, tmp_path: Path) -> None:
+async def test_workers_are_summed_and_the_dead_still_count(
+    core: FakeCore, log: Recorder, tmp_path: Path
+) -> None:
     """
     Counters never fall; gauges are the living's.
     """
@@ -141,7 +143,9 @@ async def test_a_damaged_file_of_a_dead_worker_is_passed_over(tmp_path: Path) ->
     assert Numbers() == total(Board(tmp_path).others())
 
 
-async def test_a_worker_posts_its_numbers_and_hits_by_itself(core: FakeCore, log: Recorder, tmp_path: Path) -> None:
+async def test_a_worker_posts_its_numbers_and_hits_by_itself(
+    core: FakeCore, log: Recorder, tmp_path: Path
+) -> None:
     """
     While it is watched, and once more at the end.
     """
@@ -208,7 +212,9 @@ async def test_the_description_names_every_route_and_refusal(app: App, core: Fak
         assert statuses <= set(told["responses"])
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/token/", "/V1/token", "//v1/token", "/v1/grants/a/b", ""])
+@pytest.mark.parametrize(
+    "path", ["/v1/nothing", "/v1/token/", "/V1/token", "//v1/token", "/v1/grants/a/b", ""]
+)
 async def test_nothing_is_404_in_json(app: App, path: str) -> None:
     """
     With a request id like everything else.

@@ -156,7 +156,9 @@ async def test_only_post_redeems(app: App, core: FakeCore, method: str) -> None:
     assert method == "HEAD" or "method_not_allowed" == said.json["error"]
 
 
-@pytest.mark.parametrize("origin", ["null", "https://evil.example", PAGE + ".evil.example", "http://app.example"])
+@pytest.mark.parametrize(
+    "origin", ["null", "https://evil.example", PAGE + ".evil.example", "http://app.example"]
+)
 async def test_a_foreign_page_is_refused(app: App, core: FakeCore, origin: str) -> None:
     """
     Before the body is read, and it cannot read the answer.

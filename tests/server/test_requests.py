@@ -165,12 +165,13 @@ def test_a_query_reads_like_a_form() -> None:
     """
     With defaults.
     """
-    assert ("c", 7) == (lambda q: (q.cursor, q.limit))(parse_query(ListQuery, b"cursor=c&limit=7"))
+    assert ListQuery(cursor="c", limit=7) == parse_query(ListQuery, b"cursor=c&limit=7")
     assert 100 == parse_query(ListQuery, b"").limit
 
 
 @pytest.mark.parametrize(
-    ("query", "name"), [(b"limit=0", "limit"), (b"limit=x", "limit"), (b"state=dead", "state"), (b"user=a&user=b", "user")]
+    ("query", "name"),
+    [(b"limit=0", "limit"), (b"limit=x", "limit"), (b"state=dead", "state"), (b"user=a&user=b", "user")],
 )
 def test_a_wrong_query_is_refused_by_name(query: bytes, name: str) -> None:
     """
@@ -189,7 +190,9 @@ def test_an_idempotency_key_of_right_size_is_taken(size: int) -> None:
     assert "k" * size == idempotency_key([b"k" * size])
 
 
-@pytest.mark.parametrize("values", [[b"k" * 21], [b"k" * 256], [b"k" * 21 + b" "], [b"\xff" * 30], [b""], [b"k" * 30] * 2])
+@pytest.mark.parametrize(
+    "values", [[b"k" * 21], [b"k" * 256], [b"k" * 21 + b" "], [b"\xff" * 30], [b""], [b"k" * 30] * 2]
+)
 def test_another_idempotency_key_is_refused(values: list[bytes]) -> None:
     """
     Short ones could be guessed, and two would be two.

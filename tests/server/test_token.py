@@ -145,7 +145,9 @@ async def test_a_grant_is_named_in_exactly_one_way(app: App, core: FakeCore, bod
     assert [] == core.calls
 
 
-@pytest.mark.parametrize("body", [{"subject": "1001"}, {"subject": "1001", "client": "default"}, {"user": "u-1"}])
+@pytest.mark.parametrize(
+    "body", [{"subject": "1001"}, {"subject": "1001", "client": "default"}, {"user": "u-1"}]
+)
 async def test_other_names_are_looked_up_once(app: App, core: FakeCore, body: Any) -> None:
     """
     And then remembered until anything changes.

@@ -108,7 +108,9 @@ def test_a_refusal_names_code_sentence_and_hint(kind: type[GrantkeeperError]) ->
     body = json.loads(answer.body)
 
     assert (error.code, error.text, error.hint) == (body["error"], body["error_description"], body["hint"])
-    assert {k: v for k, v in error.details.items() if v is not None} == {k: body[k] for k in error.details if k in body}
+    assert {k: v for k, v in error.details.items() if v is not None} == {
+        k: body[k] for k in error.details if k in body
+    }
     assert "no-store" == headers(answer)["cache-control"]
     assert "application/json" == headers(answer)["content-type"]
 
