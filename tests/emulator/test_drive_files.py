@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -622,7 +623,7 @@ def test_every_call_is_counted(server: EmulatorServer, app: App) -> None:
     ],
 )
 def test_faults_of_an_api(
-    server: EmulatorServer, app: App, fault: str, options: dict[str, int], status: int
+    server: EmulatorServer, app: App, fault: str, options: dict[str, Any], status: int
 ) -> None:
     """
     Each strikes as often as it was planned and has no effect on the files.

@@ -54,7 +54,7 @@ class Bytes(MediaIoBaseUpload):
 
 def expire(emulator: EmulatorServer, credentials: google.oauth2.credentials.Credentials) -> None:
     """Let the access token die at Google without the client knowing."""
-    emulator.world.access_tokens[credentials.token].dead = True
+    emulator.world.access_tokens[str(credentials.token)].dead = True
 
 
 def read(service: Any, file_id: str) -> bytes:
@@ -267,7 +267,7 @@ def test_a_revoked_grant_is_a_refresh_error(server: EmulatorServer) -> None:
     ("fault", "options"), [("api_403_rate", {}), ("api_429", {"retry_after": 1}), ("api_500", {})]
 )
 def test_trouble_that_the_client_retries(
-    server: EmulatorServer, service: Any, fault: str, options: dict[str, int]
+    server: EmulatorServer, service: Any, fault: str, options: dict[str, Any]
 ) -> None:
     """
     num_retries covers 403 rate limits, 429 and 5xx; without it the reason is raised.

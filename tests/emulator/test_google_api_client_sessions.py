@@ -29,7 +29,7 @@ def test_authorized_session_calls_and_refreshes(server: EmulatorServer) -> None:
     with AuthorizedSession(credentials) as session:
         assert "Application Data" == session.get(f"{files}/appfolder").json()["name"]
         old = credentials.token
-        server.world.access_tokens[old].dead = True
+        server.world.access_tokens[str(old)].dead = True
         made = session.post(files, json={"name": "a", "parents": ["appDataFolder"]})
 
         assert 200 == made.status_code
@@ -71,7 +71,7 @@ def test_authorized_http_works_alone_and_in_a_service(server: EmulatorServer) ->
     try:
         response, content = http.request(f"{server.url}/drive/v3/files/appfolder")
         assert ("200", b"Application Data") == (response["status"], content.split(b'"name":"')[1][:16])
-        server.world.access_tokens[credentials.token].dead = True
+        server.world.access_tokens[str(credentials.token)].dead = True
         with drive(server, http=http) as service:
             assert [] == service.files().list().execute()["files"]
     finally:
@@ -103,7 +103,7 @@ def test_an_issuer_in_trouble_is_a_refresh_error(server: EmulatorServer) -> None
     google-auth retries a token endpoint that answers 503 and gives up in the end.
     """
     credentials = signed_in(server)
-    server.world.access_tokens[credentials.token].dead = True
+    server.world.access_tokens[str(credentials.token)].dead = True
     server.world.faults.add("token", "status_503", count=20)
     with AuthorizedSession(credentials) as session, pytest.raises(google.auth.exceptions.RefreshError):
         session.get(f"{server.url}/drive/v3/files")
