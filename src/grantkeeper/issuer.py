@@ -218,6 +218,7 @@ class Issuer:
         except HttpFailed as error:
             if error.may_have_arrived:
                 raise OutcomeUnknown(f"the code was sent and no answer came: {error}") from error
+            self._doubt_document(client)
             raise IssuerUnavailable(f"the code was not sent: {error}") from error
         try:
             return parse_code(response, sent_at=sent_at)
@@ -247,7 +248,7 @@ class Issuer:
         for secret in secrets:
             request = refresh_request(client, endpoints, secret, refresh_token, scopes)
             sent_at = self._clock.now()
-            response = await self._send(request, until)
+            response = await self._send(client, request, until)
             try:
                 answer = parse_refresh(response, sent_at=sent_at)
             except SecretRefused as error:
@@ -279,9 +280,9 @@ class Issuer:
         secret = self._secrets(client)[0]
         request = revocation_request(endpoints.revocation, refresh_token, client, secret)
         sent_at = self._clock.now()
-        parse_revocation(await self._send(request, until), sent_at=sent_at)
+        parse_revocation(await self._send(client, request, until), sent_at=sent_at)
 
-    async def _send(self, request: HttpRequest, until: float) -> HttpResponse:
+    async def _send(self, client: Client, request: HttpRequest, until: float) -> HttpResponse:
         left = until - self._clock.monotonic()
         if left <= 0:
             raise IssuerUnavailable("there was no time left to ask the issuer")
@@ -292,7 +293,12 @@ class Issuer:
         except HttpFailed as error:
             if error.may_have_arrived:
                 raise AnswerLost(f"no answer came from the issuer: {error}") from error
+            self._doubt_document(client)
             raise IssuerUnavailable(f"the issuer cannot be reached: {error}") from error
+
+    def _doubt_document(self, client: Client) -> None:
+        """Read the discovery document again before the next call: nobody is where it points."""
+        self._documents.pop(client.issuer, None)
 
     async def _endpoints_to_send_to(self, client: Client) -> Endpoints:
         try:

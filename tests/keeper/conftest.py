@@ -10,6 +10,7 @@ import pytest
 
 from grantkeeper.adapters.sealing import generate_keys
 from grantkeeper.library.core import KeeperCore
+from grantkeeper.model import Source
 from grantkeeper.settings import Settings
 from grantkeeper.testing.google import GoogleEmulator
 
@@ -52,7 +53,7 @@ def settings(google_emulator: GoogleEmulator, tmp_path: Path) -> Settings:
         "clients",
         {
             "client_id": client.client_id,
-            "redirect_uris": [*client.redirects["web"], PUBLIC_URL + "/connect/callback"],
+            "redirect_uris": [*client.redirects[Source.WEB], PUBLIC_URL + "/connect/callback"],
         },
     )
     return dataclasses.replace(found, clients={"default": client})
