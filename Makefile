@@ -2,7 +2,7 @@
 #
 #   PYTHON=python3.12 make test     another interpreter (3.11 or newer)
 #   make test WORKERS=4             more tests side by side
-#   make test TESTS=tests/ground    a part of the suite
+#   make test TESTS=tests/ground    a part of the suite, on this Python alone
 #   make demo ARGS=--keep           arguments of the chore itself
 
 PYTHON ?= python3
@@ -31,7 +31,7 @@ help: ## Say what can be made
 demo: $(DEMO)/.made ## Play the whole story in the terminal: emulator, service, phone, backend
 	@$(DEMO)/bin/grantkeeper demo $(ARGS)
 
-test: test-whole test-ground test-pythons ## Run the suite against the built wheel, on every supported Python found
+test: test-whole $(if $(TESTS),,test-ground test-pythons) ## Run the suite against the built wheel, on every supported Python found
 
 test-whole: $(TEST)/.made $(BUILD)/node/.made
 	tools/bootstrap tests
@@ -43,7 +43,10 @@ test-ground: $(TEST)/.made | test-whole
 test-pythons: $(BUILD)/dist/.made | test-ground
 	@tools/pythons | while read -r other; do \
 	    venv=$(BUILD)/fast-venv-$$("$$other" -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
-	    PYTHON=$$other tools/install $$venv requirements/test.txt $(BUILD)/dist/*.whl && \
+	    if [ ! $$venv/.made -nt $(BUILD)/dist/.made ] || [ requirements/test.txt -nt $$venv/.made ]; then \
+	        PYTHON=$$other tools/install $$venv requirements/test.txt $(BUILD)/dist/*.whl || exit 1; \
+	        touch $$venv/.made; \
+	    fi; \
 	    tools/test fast $$venv || exit 1; \
 	done
 
