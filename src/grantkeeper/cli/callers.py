@@ -1,19 +1,14 @@
 """Caller keys: made here, shown once, kept as a hash."""
 
-import asyncio
-import hashlib
-from base64 import urlsafe_b64encode
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from grantkeeper.cli.common import HUMAN, OK, Manner, answer, hint, say, settings, table
 from grantkeeper.errors import InvalidRequest, StoreConflict
-from grantkeeper.ids import uuid7
-from grantkeeper.model import Caller, Permission
-from grantkeeper.protocol.scopes import asked
 
 if TYPE_CHECKING:
+    from grantkeeper.model import Caller, Permission
     from grantkeeper.ports import CallerStore
 
 T = TypeVar("T")
@@ -48,7 +43,13 @@ def create(
     expires
         When it ends: 90d, 12h, or a date such as 2027-01-31.
     """
+    import hashlib
+    from base64 import urlsafe_b64encode
+
     from grantkeeper.adapters.dice import SystemDice
+    from grantkeeper.ids import uuid7
+    from grantkeeper.model import Caller
+    from grantkeeper.protocol.scopes import asked
 
     found, dice = settings(), SystemDice()
     unknown = sorted(set(client or ()) - set(found.clients))
@@ -116,6 +117,8 @@ def _now() -> datetime:
 
 def _with_store(call: "Callable[[CallerStore], Awaitable[T]]") -> T:
     """Callers live in the database; a service never makes or shows them."""
+    import asyncio
+
     from grantkeeper.library import adapters
 
     async def once() -> T:
@@ -134,7 +137,9 @@ def _name(name: str) -> str:
     return name
 
 
-def _permissions(names: list[str] | None) -> frozenset[Permission]:
+def _permissions(names: list[str] | None) -> "frozenset[Permission]":
+    from grantkeeper.model import Permission
+
     try:
         return frozenset(Permission(name) for name in names or ())
     except ValueError:
@@ -154,7 +159,7 @@ def _end(text: str, now: datetime) -> datetime:
     return end
 
 
-def _shape(caller: Caller) -> dict[str, Any]:
+def _shape(caller: "Caller") -> dict[str, Any]:
     return {
         "id": caller.id,
         "name": caller.name,

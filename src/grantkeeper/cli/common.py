@@ -1,6 +1,5 @@
 """The manners of every command: what goes where, in which form, and with which exit status it ends."""
 
-import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -176,6 +175,7 @@ def keeper() -> "Calls":
 
 def ask(call: Callable[["Calls"], Awaitable[T]]) -> T:
     """Open a keeper, ask it once, and close it."""
+    import asyncio
 
     async def once() -> T:
         async with keeper() as opened:

@@ -1,13 +1,10 @@
 """`grantkeeper doctor`: what would keep the service from working, and who can mend it."""
 
-import asyncio
-import shutil
 import stat
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +50,8 @@ def doctor(*, fix: bool = False, manner: Manner = HUMAN) -> int:
     fix
         Mend what can be mended safely: permissions of keys and database.
     """
+    import asyncio
+
     findings = asyncio.run(_examined(fix))
     wrong = sum(finding.verdict is Verdict.WRONG for finding in findings)
     if manner.json:
@@ -163,6 +162,8 @@ async def _database(found: "Settings") -> AsyncIterator[Finding]:
     if _too_open(path):
         says = f"{path.name} can be read by others"
         yield Finding("permissions", Verdict.WRONG, says, f"chmod 600 {path.name}, or doctor --fix.")
+    import shutil
+
     free = shutil.disk_usage(path.parent).free
     if free < LEAST_FREE:
         says = f"only {free // 2**20} MiB are free beside the database"
@@ -224,6 +225,8 @@ async def _issuer(found: "Settings", client: "Client") -> AsyncIterator[Finding]
 
 def _skew(date: str | None, now: datetime) -> float | None:
     """Seconds that *now* is ahead of a ``Date`` header, whose own grain is a second."""
+    from email.utils import parsedate_to_datetime
+
     try:
         at = parsedate_to_datetime(date or "")
     except (TypeError, ValueError):

@@ -24,6 +24,8 @@ app = App(
     help_epilogue="Exit status: 0 ok, 1 failed, 2 usage, 3 consent needed, 4 unavailable. "
     "Results go to standard output, all else to standard error.",
     version=grantkeeper.__version__,
+    # Our texts have no markup; looking for some loads a Markdown parser.
+    help_format="plaintext",
     # A list is what was said, no --empty-… beside it.
     default_parameter=Parameter(negative_iterable=()),
 )

@@ -1,11 +1,12 @@
 """What commands print of a record: the same names as the service uses, so that scripts need learn one."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from grantkeeper.model import Description, Preflight, RedeemedGrant, Revocation, Token
+if TYPE_CHECKING:
+    from grantkeeper.model import Description, Preflight, RedeemedGrant, Revocation, Token
 
 
-def redeemed(grant: RedeemedGrant) -> dict[str, Any]:
+def redeemed(grant: "RedeemedGrant") -> dict[str, Any]:
     """The answer of ``/v1/redeem`` without its session, which is for apps."""
     profile = grant.profile
     return {
@@ -26,7 +27,7 @@ def redeemed(grant: RedeemedGrant) -> dict[str, Any]:
     }
 
 
-def token(found: Token) -> dict[str, Any]:
+def token(found: "Token") -> dict[str, Any]:
     """The answer of ``/v1/token``."""
     return {
         "access_token": found.reveal(),
@@ -40,7 +41,7 @@ def token(found: Token) -> dict[str, Any]:
     }
 
 
-def described(grant: Description) -> dict[str, Any]:
+def described(grant: "Description") -> dict[str, Any]:
     """The answer of ``/v1/grants/{id}``."""
     plain = {name: getattr(grant, name) for name in grant.__dataclass_fields__}
     for name in ("requested_scopes", "scopes", "missing_scopes"):
@@ -53,7 +54,7 @@ def described(grant: Description) -> dict[str, Any]:
     return plain
 
 
-def preflight(found: Preflight) -> dict[str, Any]:
+def preflight(found: "Preflight") -> dict[str, Any]:
     """The answer of ``/v1/preflight``."""
     return {
         "consent_needed": found.consent_needed,
@@ -63,7 +64,7 @@ def preflight(found: Preflight) -> dict[str, Any]:
     }
 
 
-def revocation(done: Revocation) -> dict[str, Any]:
+def revocation(done: "Revocation") -> dict[str, Any]:
     """The answer of ``/v1/grants/{id}/revoke``."""
     return {
         "grant": done.grant,
