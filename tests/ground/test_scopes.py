@@ -94,6 +94,17 @@ def test_a_request_names_a_bounded_number_of_scopes():
         asked(names)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("!", True), ("~", True), (" ", False), ("\x7f", False), ('"', False), ("\\", False)],
+)
+def test_a_scope_is_made_of_the_characters_of_its_rfc(name, expected):
+    """
+    RFC 6749 3.3, at the ends of its ranges.
+    """
+    assert expected is is_scope(name)
+
+
 def test_a_scope_has_a_longest_length():
     """
     Both sides of the limit.

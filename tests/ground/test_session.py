@@ -213,6 +213,13 @@ def test_a_wrong_claim_is_refused_by_its_name(other, claim):
     assert f"the session token's {claim} {caught.value.reason}" == str(caught.value)
 
 
+def test_a_nonce_that_nobody_expects_does_no_harm():
+    """
+    A backend that does not know the app's nonce can still read the token.
+    """
+    assert "n-1" == verified(sign_session(claims(nonce="n-1"), PRIVATE, "s1"))["nonce"]
+
+
 @pytest.mark.parametrize("said", [None, "n-2"])
 def test_a_nonce_that_is_expected_must_be_there(said):
     """

@@ -60,6 +60,19 @@ def test_a_large_key_s_signature_is_taken():
     assert {"a": 1} == check(signed({"a": 1}, strong), key_set(public(strong)))
 
 
+def test_a_token_has_a_longest_length():
+    """
+    Both sides of the limit, with a signature that is good on either.
+    """
+    room = (LARGEST_TOKEN - len(signed({"a": ""}, rsa_key()).reveal())) * 3 // 4 - 3
+    long = signed({"a": "a" * room}, rsa_key())
+
+    assert LARGEST_TOKEN - 8 < len(long.reveal()) <= LARGEST_TOKEN
+    assert {"a": "a" * room} == check(long, KEYS)
+    with pytest.raises(Unproved, match="is too long"):
+        check(signed({"a": "a" * (room + 8)}, rsa_key()), KEYS)
+
+
 def test_two_keys_of_one_kid_are_both_tried():
     """
     An issuer that names two keys alike locks nobody out.
