@@ -91,13 +91,20 @@ def answer(value: Any) -> None:
 
     print(
         msgspec.json.format(
-            msgspec.json.encode(value, enc_hook=_plain, order="deterministic"), indent=2
+            msgspec.json.encode(value, enc_hook=_unprintable, order="deterministic"), indent=2
         ).decode()
     )
 
 
-def _plain(value: object) -> object:
+def _unprintable(value: object) -> object:
     raise TypeError(f"a {type(value).__name__} is not for printing")
+
+
+def plain(value: Any) -> Any:
+    """A record of the service's answers in dictionaries, lists and texts, for people's lines and columns."""
+    import msgspec
+
+    return msgspec.to_builtins(value)
 
 
 def fields(pairs: Mapping[str, object]) -> None:
@@ -199,6 +206,7 @@ __all__ = [
     "fields",
     "hint",
     "keeper",
+    "plain",
     "say",
     "secret_from",
     "settings",

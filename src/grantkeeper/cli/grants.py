@@ -1,7 +1,18 @@
 """Looking at grants and ending them."""
 
-from grantkeeper.cli import shapes
-from grantkeeper.cli.common import HUMAN, OK, UNAVAILABLE, Manner, answer, ask, fields, hint, say, table
+from grantkeeper.cli.common import (
+    HUMAN,
+    OK,
+    UNAVAILABLE,
+    Manner,
+    answer,
+    ask,
+    fields,
+    hint,
+    plain,
+    say,
+    table,
+)
 
 
 def list_grants(
@@ -37,11 +48,16 @@ def list_grants(
             client=client, subject=subject, user=user, state=state, limit=limit, cursor=cursor
         )
     )
-    rows = [shapes.described(grant) for grant in page.grants]
+    from grantkeeper.server.answers import DescriptionAnswer, GrantsAnswer
+
+    found = GrantsAnswer([DescriptionAnswer.of(grant) for grant in page.grants], page.next_cursor)
     if manner.json:
-        answer({"grants": rows, "next_cursor": page.next_cursor})
+        answer(found)
         return OK
-    table(rows, ["id", "client", "subject", "user", "state", "reason", "used_at"])
+    table(
+        [plain(grant) for grant in found.grants],
+        ["id", "client", "subject", "user", "state", "reason", "used_at"],
+    )
     if page.next_cursor:
         hint(f"more with --cursor {page.next_cursor}")
     return OK
@@ -56,10 +72,13 @@ def show(grant: str, /, *, manner: Manner = HUMAN) -> int:
     grant
         The grant's id.
     """
-    found = shapes.described(ask(lambda keeper: keeper.describe(grant)))
+    from grantkeeper.server.answers import DescriptionAnswer
+
+    described = DescriptionAnswer.of(ask(lambda keeper: keeper.describe(grant)))
     if manner.json:
-        answer(found)
+        answer(described)
         return OK
+    found = plain(described)
     profile = found.pop("profile") or {}
     ends = found.pop("ends")
     fields({**found, "email": profile.get("email"), "name": profile.get("name")})
@@ -77,11 +96,13 @@ def revoke(grant: str, /, *, manner: Manner = HUMAN) -> int:
     grant
         The grant's id.
     """
+    from grantkeeper.server.answers import RevocationAnswer
+
     done = ask(lambda keeper: keeper.revoke(grant))
     if manner.json:
-        answer(shapes.revocation(done))
+        answer(RevocationAnswer.of(done))
     else:
-        fields(shapes.revocation(done))
+        fields(plain(RevocationAnswer.of(done)))
         if not done.told:
             hint("Google could not be told yet; a running service will, and says so in `grants show`.")
     return OK if done.told else UNAVAILABLE

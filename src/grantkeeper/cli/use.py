@@ -1,9 +1,9 @@
 """The main job from the command line: redeem a code, ask before a sign-in, get a token."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grantkeeper.cli import shapes
 from grantkeeper.cli.common import HUMAN, OK, Manner, answer, ask, fields, hint, say, secret_from
 from grantkeeper.errors import GrantAmbiguous, GrantNotFound, InvalidRequest
 
@@ -66,7 +66,10 @@ def redeem(
         )
     )
     if manner.json:
-        answer(shapes.redeemed(grant))
+        from grantkeeper.server.answers import RedeemAnswer
+
+        # A session is for the app's backend; whoever types commands is not signed in by it.
+        answer(RedeemAnswer.of(replace(grant, session=None)))
     else:
         name = None if grant.profile is None else grant.profile.email
         shown = {"grant": grant.id, "subject": grant.subject, "e-mail": name, "state": grant.state}
@@ -101,7 +104,9 @@ def preflight(
     id_token = secret_from(id_token_file, "ID token")
     found = ask(lambda keeper: keeper.preflight(id_token, source, client=client, scopes=scope))
     if manner.json:
-        answer(shapes.preflight(found))
+        from grantkeeper.server.answers import PreflightAnswer
+
+        answer(PreflightAnswer.of(found))
     else:
         shown = {"consent needed": found.consent_needed, "how": found.how}
         fields({**shown, "missing scopes": found.missing_scopes})
@@ -148,7 +153,9 @@ def token(
 
     found = ask(find)
     if manner.json:
-        answer(shapes.token(found))
+        from grantkeeper.server.answers import TokenAnswer
+
+        answer(TokenAnswer.of(found))
     else:
         print(found.reveal())
         if found.warning:
