@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 
 import pytest
@@ -31,6 +31,9 @@ from grantkeeper.testing.records import (
     a_token,
     an_event,
 )
+
+FIXED = {"id", "client_id", "subject", "created_at", "used_at", "version"}
+CHANGING = [part.name for part in fields(Grant) if part.name not in FIXED]
 
 
 @pytest.mark.anyio
@@ -107,6 +110,20 @@ class GrantStoreConformance(Conformance):
         await store.commit(Replace(wanted))
 
         assert replace(wanted, version=2) == await store.get(stored.id)
+
+    @pytest.mark.parametrize("name", CHANGING)
+    async def test_a_replace_saves_a_field_that_changes_alone(self, store: Store, name: str) -> None:
+        """
+        To a value and back to nothing, with all the others as they were.
+        """
+        (stored,) = await saved(store, a_bare_grant())
+        given = replace(stored, **{name: getattr(a_full_grant(), name)})
+        await store.commit(Replace(given))
+        full = await store.get(stored.id)
+        await store.commit(Replace(replace(stored, version=2)))
+
+        assert replace(given, version=2) == full
+        assert replace(stored, version=3) == await store.get(stored.id)
 
     async def test_a_replace_keeps_what_never_changes(self, store: Store) -> None:
         """

@@ -180,11 +180,12 @@ class CallerStoreConformance(Conformance):
         """
         One that was revoked before does not stand in for it.
         """
-        await store.add_caller(a_caller("backend", 1, revoked_at=NOW))
-        await store.add_caller(a_caller("backend", 2))
-        revoked = await store.revoke_caller("backend", NOW)
+        later = NOW + timedelta(days=1)
+        await store.add_caller(a_caller("backend", 2, created_at=later, revoked_at=NOW))
+        await store.add_caller(a_caller("backend", 1))
+        revoked = await store.revoke_caller("backend", later)
 
-        assert a_caller("backend", 2, revoked_at=NOW) == revoked
+        assert a_caller("backend", 1, revoked_at=later) == revoked
 
     async def test_revoking_nobody_is_none(self, store: Store) -> None:
         """

@@ -112,6 +112,7 @@ class SearchConformance(Conformance):
         ):
             assert len(page) <= limit
             found += page
+            assert len(found) <= len(crowd())
 
         assert await store.search(GrantQuery(**filters, limit=1000)) == found
 
