@@ -87,6 +87,31 @@ async def ask(
     return Said(start["status"], told, b"".join(part.get("body", b"") for part in rest))
 
 
+@dataclass(frozen=True)
+class Remote:
+    """Something that answers HTTP on this machine."""
+
+    address: tuple[str, int]
+
+    def ask(self, method: str, path: str, body: Any = None, headers: Headers = ()) -> Said:
+        """One request on a connection of its own."""
+        connection = HTTPConnection(*self.address, timeout=15)
+        try:
+            connection.putrequest(method, path)
+            raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
+            pairs = _pairs(headers)
+            if body is not None and not any(name.lower() == "content-type" for name, _ in pairs):
+                pairs.append(("Content-Type", "application/json"))
+            for name, value in [*pairs, ("Content-Length", str(len(raw)))]:
+                connection.putheader(name, value)
+            connection.endheaders(raw)
+            answer = connection.getresponse()
+            told = {name.lower(): value for name, value in answer.getheaders()}
+            return Said(answer.status, told, answer.read())
+        finally:
+            connection.close()
+
+
 class Running:
     """*app* behind uvicorn with our protocol, in a thread, on a free port of 127.0.0.1."""
 
@@ -118,19 +143,5 @@ class Running:
         assert not self._thread.is_alive()
 
     def ask(self, method: str, path: str, body: Any = None, headers: Headers = ()) -> Said:
-        """One request on a connection of its own."""
-        connection = HTTPConnection(*self.address, timeout=15)
-        try:
-            connection.putrequest(method, path)
-            raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
-            pairs = _pairs(headers)
-            if body is not None and not any(name.lower() == "content-type" for name, _ in pairs):
-                pairs.append(("Content-Type", "application/json"))
-            for name, value in [*pairs, ("Content-Length", str(len(raw)))]:
-                connection.putheader(name, value)
-            connection.endheaders(raw)
-            answer = connection.getresponse()
-            told = {name.lower(): value for name, value in answer.getheaders()}
-            return Said(answer.status, told, answer.read())
-        finally:
-            connection.close()
+        """See `Remote.ask`."""
+        return Remote(self.address).ask(method, path, body, headers)
