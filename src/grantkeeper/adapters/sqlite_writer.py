@@ -11,6 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
@@ -63,6 +64,8 @@ class SqliteWriter:
         self._closing = False
         self._resting = 0
         self._at_rest = False
+        self._gone = False
+        self._waiting_for_end: list[asyncio.Future[None]] = []
         self._process = os.getpid()
         self._db: apsw.Connection | None = None
         self._thread = Thread(target=self._run, name="grantkeeper-writer", daemon=True)
@@ -98,10 +101,16 @@ class SqliteWriter:
         """Save what waits, let go of the file, end the thread."""
         if self._process != os.getpid():
             return
+        # Not joined in another thread: at the end of a program there are no new ones to be had.
+        ended = asyncio.get_running_loop().create_future()
         with self._wake:
             self._closing = True
+            if self._gone:
+                return
+            self._waiting_for_end.append(ended)
             self._wake.notify_all()
-        await asyncio.to_thread(self._thread.join)
+        await ended
+        self._thread.join()
 
     def rest(self, seconds: float) -> bool:
         """
@@ -135,6 +144,11 @@ class SqliteWriter:
             _tell(group)
             del group
         self._let_go()
+        with self._wake:
+            self._gone = True
+        for future in self._waiting_for_end:
+            with suppress(RuntimeError):  # its loop is closed
+                future.get_loop().call_soon_threadsafe(_end, future)
 
     def _next_group(self) -> list[_Part]:
         with self._wake:
@@ -213,6 +227,11 @@ def _unavailable(error: BaseException) -> StoreUnavailable:
     unavailable = StoreUnavailable(text, retry_after=1)
     unavailable.__cause__ = error
     return unavailable
+
+
+def _end(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 def _tell(group: list[_Part]) -> None:

@@ -35,7 +35,9 @@ class _Life(Generic[R]):
 
     def __init__(self, name: str) -> None:
         self.pid = os.getpid()
-        self.loop = _new_loop()
+        # Not uvloop's: a forked child would crash at its exit, where libuv joins threads that only the
+        # parent has (uv__threadpool_cleanup).
+        self.loop = asyncio.SelectorEventLoop()
         self.resource: R | None = None
         self.opening: asyncio.Task[R] | None = None
         self.calls: set[asyncio.Task[Any]] = set()
@@ -343,11 +345,3 @@ os.register_at_fork(
     after_in_child=_after_fork_in_child,
 )
 atexit.register(_at_exit)
-
-
-def _new_loop() -> asyncio.AbstractEventLoop:
-    try:
-        import uvloop
-    except ModuleNotFoundError:
-        return asyncio.new_event_loop()
-    return uvloop.new_event_loop()
