@@ -34,6 +34,7 @@ class Audit:
         self._events: deque[AuditEvent] = deque()
         self._used: dict[str, datetime] = {}
         self._task: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
 
     @property
     def full(self) -> bool:
@@ -64,10 +65,10 @@ class Audit:
 
     async def stop(self) -> None:
         """Write what is left, if the store takes it, and end."""
+        self._ending.set()
         if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            # Not cancelled: a batch cut off half-way would be written twice.
+            await self._task
         with suppress(StoreUnavailable):
             await self.flush()
 
@@ -98,8 +99,10 @@ class Audit:
             await self._grants.touch(used)
 
     async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(FLUSH_SECONDS)
+        while not self._ending.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(FLUSH_SECONDS):
+                    await self._ending.wait()
             if self._handed_out or self._events or self._pending:
                 with suppress(StoreUnavailable):
                     await self.flush()

@@ -42,7 +42,7 @@ from grantkeeper.protocol.token_endpoint import (
 )
 from grantkeeper.secret import AuthorizationCode, ClientSecret, CodeVerifier, IdToken, RefreshToken
 
-CODE_LIMIT = 15.0
+CODE_LIMIT = 10.0
 """Seconds for a code: it cannot be sent again, so its answer is waited for longest."""
 
 HTTP_LIMIT = 10.0

@@ -7,6 +7,7 @@ loser re-reads and adopts; it never destroys.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -226,6 +227,7 @@ class Asking:
             condemnations.refused(grant.id, now)
             if condemnations.paused(now):
                 self._means.counters["condemning", "paused"] += 1
+                self._means.tell("condemning.paused", level=logging.ERROR, client=client.name, grant=grant.id)
                 raise IssuerUnavailable(
                     "the issuer refuses so many grants at once that it may be wrong", retry_after=60.0
                 ) from error

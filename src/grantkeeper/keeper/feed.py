@@ -1,6 +1,7 @@
 """Following the change feed: what another node changed is forgotten here within a moment."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -71,6 +72,10 @@ class Follower:
             try:
                 changes = await self._means.store.changes(after, seconds=PATIENCE)
             except StoreUnavailable:
+                await asyncio.sleep(PAUSE)
+                continue
+            except Exception as error:  # noqa: BLE001 - a feed that ended would be noticed by nobody
+                self._means.tell("feed.broken", level=logging.ERROR, exception=type(error).__name__)
                 await asyncio.sleep(PAUSE)
                 continue
             for change in changes:

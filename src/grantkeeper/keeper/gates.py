@@ -6,6 +6,8 @@ stop refreshes. The rules are `grantkeeper.backoff.Circuit`'s; here they meet a
 clock and dice.
 """
 
+import logging
+
 from grantkeeper.backoff import Circuit, Gate, Trouble
 from grantkeeper.errors import ClientMisconfigured, GrantkeeperError, IssuerUnavailable, OutcomeUnknown
 from grantkeeper.keeper.means import Means
@@ -62,6 +64,10 @@ class Gates:
             return
         assert error is not None
         circuit = circuit.failed(trouble, now, self._means.dice.roll(), error.retry_after, sent_at)
+        if circuit.trips > self._circuit(client).trips:
+            self._means.tell(
+                "circuit.shut", level=logging.ERROR, client=client.name, trouble=trouble, outcome=error.code
+            )
         self._circuits[client.client_id] = circuit
         if error.retry and error.retry_after is None:
             error.retry_after = circuit.wait(now)

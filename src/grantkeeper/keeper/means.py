@@ -1,5 +1,6 @@
-"""What every keeper works with: the ports, the clients, and the counters of what happened."""
+"""What every keeper works with: the ports, the clients, and how it tells what happened."""
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,16 @@ from grantkeeper.ports import Clock, Dice, Sealer, Store
 REFRESH_LIMIT = 10.0
 """Seconds a refresh may take at the issuer."""
 
-LEASE_SECONDS = 30.0
-"""How long a refresh is claimed; two calls at the issuer and their storing fit in."""
-
 STORE_LIMIT = 5.0
 """Seconds that storing an answer is tried again before the caller is told."""
+
+LEASE_SECONDS = REFRESH_LIMIT + STORE_LIMIT + 2.0
+"""
+How long a refresh is claimed: a call at the issuer and its storing fit in, and it is renewed before another.
+Whoever waits for a process that died waits no longer than this.
+"""
+
+LOG = logging.getLogger("grantkeeper.keeper")
 
 RETENTION = timedelta(hours=24)
 """How long redemptions are kept."""
@@ -77,6 +83,17 @@ class Means:
             if client.client_id == client_id:
                 return name
         return client_id
+
+    def tell(self, event: str, *, level: int = logging.INFO, **ids: object) -> None:
+        """
+        Log *event* with *ids*: ``grant.refreshed grant=…``. Never a text of a person or an issuer.
+
+        A handler that knows the record's ``ids`` may show them as fields.
+        """
+        if LOG.isEnabledFor(level):
+            known = {name: str(value) for name, value in ids.items() if value is not None}
+            words = [event, *(f"{name}={value}" for name, value in known.items())]
+            LOG.log(level, " ".join(words), extra={"event": event, "ids": known})
 
     def owner(self) -> str:
         """A new random owner for a claim or a lease."""

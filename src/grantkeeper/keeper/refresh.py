@@ -8,12 +8,14 @@ is asked. Not getting the lease never means refreshing anyway.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from types import MappingProxyType
 
 from grantkeeper.errors import (
+    GrantkeeperError,
     GrantNotFound,
     IssuerUnavailable,
     SealBroken,
@@ -147,7 +149,10 @@ class Refresher:
         self._flights.pop(key, None)
         # Read here, so that a failure nobody waits for is not reported as lost by asyncio.
         error = None if task.cancelled() else task.exception()
-        self._means.counters["refresh", "ok" if error is None else getattr(error, "code", "crashed")] += 1
+        outcome = "ok" if error is None else getattr(error, "code", "crashed")
+        self._means.counters["refresh", outcome] += 1
+        level = logging.INFO if error is None or isinstance(error, GrantkeeperError) else logging.ERROR
+        self._means.tell("grant.refresh", level=level, grant=key[0], outcome=outcome)
 
     async def _run(self, grant_id: str, scopes: Scopes | None, satisfied: Satisfied, proof: bool) -> Entry:
         # Different scope sets of one grant take turns: a rotating issuer punishes two at once.

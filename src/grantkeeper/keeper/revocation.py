@@ -6,6 +6,7 @@ our record. From the commit that marks a grant revoked no node hands anything
 out; the sealed token stays until the issuer has been told.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -108,8 +109,10 @@ class Revoker:
                 ),
             )
             self._means.counters["revocation", error.code] += 1
+            self._means.tell("revocation", level=logging.WARNING, grant=grant.id, outcome=error.code)
             return False, ()
         self._means.counters["revocation", "ok"] += 1
+        self._means.tell("revocation", grant=grant.id, outcome="ok")
         await self._change(grant.id, self._shredded)
         return True, await self._doubt_siblings(grant)
 

@@ -5,6 +5,7 @@ One process of all does it, under a named lease; the others look in now and then
 """
 
 import asyncio
+import logging
 from contextlib import suppress
 
 from grantkeeper.errors import GrantkeeperError, StoreConflict
@@ -57,3 +58,4 @@ class Upkeep:
                 await self.once()
             except GrantkeeperError as error:
                 self._means.counters["upkeep", error.code] += 1
+                self._means.tell("upkeep", level=logging.WARNING, outcome=error.code)

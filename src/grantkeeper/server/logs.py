@@ -65,12 +65,20 @@ def configure(form: str | None, stream: TextIO | None = None) -> Log:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
     )
-    root = logging.getLogger()
-    for handler in list(root.handlers):
-        if isinstance(handler, _Bridge):
-            root.removeHandler(handler)
-    root.addHandler(_Bridge(log))
+    _carry(logging.getLogger(), _Bridge(log))
+    ours = logging.getLogger("grantkeeper")
+    _carry(ours, _Events(log))
+    ours.setLevel(logging.INFO)
+    ours.propagate = False
     return log
+
+
+def _carry(logger: logging.Logger, handler: logging.Handler) -> None:
+    """Give *logger* this handler and take away an earlier one of its kind."""
+    for known in list(logger.handlers):
+        if type(known) is type(handler):
+            logger.removeHandler(known)
+    logger.addHandler(handler)
 
 
 def _renderer(form: str | None, out: TextIO) -> Any:
@@ -91,6 +99,23 @@ class _Bridge(logging.Handler):
         where = {} if record.exc_info is None or record.exc_info[1] is None else failure(record.exc_info[1])
         tell = self._log.error if record.levelno >= logging.ERROR else self._log.warning
         tell("library.notice", source=record.name, text=record.getMessage().strip(), **where)
+
+
+class _Events(logging.Handler):
+    """Carries the keepers' events into our log, their ids as fields."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.INFO)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        tell = {logging.INFO: self._log.info, logging.WARNING: self._log.warning}.get(
+            record.levelno, self._log.error
+        )
+        tell(
+            getattr(record, "event", "library.notice"),
+            **getattr(record, "ids", {"text": record.getMessage()}),
+        )
 
 
 def failure(error: BaseException) -> Mapping[str, str]:
