@@ -47,7 +47,11 @@ def named_statements(text: str, parts: Mapping[str, str]) -> dict[str, str]:
 
 
 def column_parts(mark: str = "?") -> dict[str, str]:
-    """For each list of columns its names, under ``…_marks`` as many placeholders, and NULLs that make a token as wide as a grant."""
+    """
+    What statements name in braces: each list of columns, and under ``…_marks`` as many placeholders.
+
+    ``token_padding`` is as many NULLs as a token is narrower than a grant.
+    """
     parts = {name: column_text(columns) for name, columns in LISTS.items()}
     parts |= {f"{name}_marks": column_text([mark] * len(columns)) for name, columns in LISTS.items()}
     return parts | {"token_padding": column_text(["NULL"] * (len(LISTS["grant"]) - len(LISTS["token"])))}
