@@ -1,0 +1,253 @@
+"""
+A town of real processes: an emulator of Google, and nodes of the service on one SQLite file.
+
+Every process is a session of its own, is ended by its process id alone, and listens on 127.0.0.1.
+"""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import apsw
+
+import grantkeeper
+from grantkeeper.testing.google import GoogleEmulator
+
+SCOPES = ("openid", "email", "profile", "https://www.googleapis.com/auth/drive.appdata")
+START_LIMIT = 90.0
+STOP_LIMIT = 60.0
+
+CONFIG = """\
+database_url = "sqlite:///grants.db"
+keys = "keys.json"
+clock_file = "clock"
+redeem_limit = "1000000/minute"
+log_format = "json"
+
+[clients.default]
+secrets = "client_secret.json"
+issuer = "{google}"
+scopes = {scopes}
+"""
+
+
+def _environment() -> dict[str, str]:
+    """Ours without settings of grantkeeper; children see the package that we see, whatever their folder."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("GRANTKEEPER_")}
+    return kept | {"PYTHONPATH": str(Path(grantkeeper.__file__).parent.parent)}
+
+
+def _command(arguments: Sequence[str]) -> list[str]:
+    return [sys.executable, "-m", "grantkeeper.cli", *arguments]
+
+
+class Node:
+    """
+    A process of the service, by itself or the parent of workers.
+
+    Attributes:
+        log: Its standard error.
+        url: Where it answers, once `ready` has returned.
+    """
+
+    def __init__(self, folder: Path, log: Path, workers: int) -> None:
+        self.log = log
+        self.workers = workers
+        self.url = ""
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                _command(["serve", "--port", "0", "--workers", str(workers)]),
+                cwd=folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    def ready(self) -> Self:
+        """Wait until it answers."""
+        until = time.monotonic() + START_LIMIT
+        mark = "grantkeeper: listening on "
+        while not self.url:
+            lines = self.log.read_text(errors="replace").splitlines()
+            self.url = next((line.removeprefix(mark) for line in lines if line.startswith(mark)), "")
+            if self.process.poll() is not None or time.monotonic() > until:
+                raise AssertionError("a node does not start:\n" + "\n".join(lines[-20:]))
+            time.sleep(0.02)
+        return self
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """Kill it at once, as the system does when memory runs out."""
+        self.process.kill()
+        self.process.wait()
+
+    def signal(self) -> None:
+        """Ask it to end."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> int:
+        """End in peace; the exit status."""
+        if self.alive:
+            self.signal()
+        try:
+            return self.process.wait(STOP_LIMIT)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError("a node does not end when it is told to") from None
+
+
+class Town:
+    """
+    Emulator and nodes, up from ``with`` to its end.
+
+    Args:
+        patient: Whether a part may wait for half a minute where time itself is what it needs.
+
+    Attributes:
+        google: The emulator's control side and its own counters.
+        caller_key: The key of a backend that may do everything.
+    """
+
+    def __init__(self, folder: Path, *, patient: bool = False) -> None:
+        self.folder = folder
+        self.patient = patient
+        self.nodes: list[Node] = []
+        self.caller_key = ""
+        self._started = 0
+        self._emulator: subprocess.Popen[str] | None = None
+        self.google: GoogleEmulator
+
+    def __enter__(self) -> Self:
+        try:
+            self._set_up()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _set_up(self) -> None:
+        with (self.folder / "emulator.log").open("wb") as log:
+            self._emulator = subprocess.Popen(
+                _command(["emulator", "--port", "0", "--clock-file", "clock", "--json"]),
+                cwd=self.folder,
+                env=_environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                start_new_session=True,
+            )
+        assert self._emulator.stdout is not None
+        told = "".join(iter(self._emulator.stdout.readline, "}\n")) + "}"
+        url = json.loads(told)["url"]
+        self.google = GoogleEmulator(url, client_secret=self.folder / "client_secret.json")
+        config = CONFIG.format(google=url, scopes=json.dumps(list(SCOPES)))
+        (self.folder / "grantkeeper.toml").write_text(config, encoding="utf-8")
+        self.run("init")
+        self.caller_key = json.loads(self.run("callers", "create", "chaos", "--json"))["key"]
+
+    def run(self, *arguments: str) -> str:
+        """What a grantkeeper command prints."""
+        done = subprocess.run(
+            _command(arguments), cwd=self.folder, env=_environment(), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def start(self, count: int, *, workers: int = 1) -> list[Node]:
+        """*count* more nodes, all ready."""
+        started = []
+        for _ in range(count):
+            self._started += 1
+            started.append(Node(self.folder, self.folder / f"node-{self._started}.log", workers))
+            self.nodes.append(started[-1])
+        return [node.ready() for node in started]
+
+    def at_least(self, count: int) -> list[Node]:
+        """*count* running nodes without workers, started as needed."""
+        self.nodes = [node for node in self.nodes if node.alive]
+        single = [node for node in self.nodes if node.workers == 1]
+        self.start(max(0, count - len(single)))
+        return [node for node in self.nodes if node.workers == 1][:count]
+
+    def stop_nodes(self) -> None:
+        """End every node in peace."""
+        nodes, self.nodes = [node for node in self.nodes if node.alive], []
+        for node in nodes:
+            node.signal()
+        statuses = [node.stop() for node in nodes]
+        assert not any(statuses), f"nodes ended with {statuses}"
+
+    def close(self) -> None:
+        """End everything."""
+        for node in self.nodes:
+            if node.alive:
+                node.signal()
+        for node in self.nodes:
+            with suppress(AssertionError):
+                node.stop()
+        if self._emulator is not None:
+            self._emulator.terminate()
+            try:
+                self._emulator.wait(STOP_LIMIT)
+            except subprocess.TimeoutExpired:
+                self._emulator.kill()
+                self._emulator.wait()
+            if self._emulator.stdout is not None:
+                self._emulator.stdout.close()
+
+    # -- the file -------------------------------------------------------------------------------
+
+    def check_file(self) -> None:
+        """The database is whole, also after a crash."""
+        db = apsw.Connection(str(self.folder / "grants.db"))
+        try:
+            assert [("ok",)] == db.execute("PRAGMA integrity_check").fetchall()
+            assert [] == db.execute("PRAGMA foreign_key_check").fetchall()
+        finally:
+            db.close()
+
+    def lapse(self) -> None:
+        """As if the half minute were over that a claim is left to its owner: all owners are dead."""
+        db = apsw.Connection(str(self.folder / "grants.db"))
+        try:
+            db.set_busy_timeout(10_000)
+            db.execute("UPDATE redemptions SET claimed_until = 0 WHERE state = 'claimed'")
+        finally:
+            db.close()
+
+    # -- Google's side --------------------------------------------------------------------------
+
+    def count(self, kind: str) -> Mapping[str, int]:
+        """How requests of that ``grant_type`` ended at the token endpoint, by outcome."""
+        found: Mapping[str, int] = self.google.stats().get("token", {}).get(kind, {})
+        return found
+
+    def asked(self, kind: str) -> int:
+        """How many requests of that ``grant_type`` there were."""
+        return sum(self.count(kind).values())
+
+
+def some(dice: random.Random, nodes: Sequence[Node]) -> Node:
+    """Any of *nodes*."""
+    return nodes[dice.randrange(len(nodes))]
