@@ -97,7 +97,7 @@ def test_a_body_that_does_not_end_is_cut_off(host):
 @pytest.mark.anyio
 async def test_lifespan_events_are_answered(options):
     """For hosts that pass them on; the keeper has a life of its own."""
-    keeper = Keeper.open(**options)
+    keeper = Keeper.open_sync(**options)
     app = keeper.asgi()
     events = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
     sent: list[str] = []
@@ -109,7 +109,7 @@ async def test_lifespan_events_are_answered(options):
         sent.append(event["type"])
 
     await app({"type": "lifespan"}, receive, send)
-    await keeper.aclose()
+    keeper.close()
 
     assert ["lifespan.startup.complete", "lifespan.shutdown.complete"] == sent
 

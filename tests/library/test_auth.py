@@ -1,5 +1,6 @@
 """`keeper.auth()` as the ``auth=`` of requests and httpx, against Drive and hostile servers."""
 
+import asyncio
 import http.server
 import io
 import sys
@@ -11,6 +12,7 @@ import httpx
 import pytest
 import requests
 
+from grantkeeper import Keeper
 from grantkeeper.errors import ConsentRequired
 from grantkeeper.library.auth import GrantAuth
 from grantkeeper.library.google_auth import GrantCredentials
@@ -181,6 +183,18 @@ async def test_an_async_client_of_httpx_awaits(keeper, folder, google_emulator):
 
     assert (200, 200) == (first.status_code, second.status_code)
     assert 1 == google_emulator.count("token", "refresh_token")
+
+
+@pytest.mark.anyio
+async def test_an_async_client_takes_the_auth_of_a_blocking_keeper(options, folder, google_emulator):
+    """The two faces differ in how they are called, not in what they lend."""
+    keeper = Keeper.open_sync(**options)
+    grant = await asyncio.to_thread(keeper.redeem, google_emulator.code("mia@example.com"))
+    async with httpx.AsyncClient(auth=keeper.auth(grant.id)) as client:
+        responses = [await client.get(folder) for _ in range(2)]
+    await asyncio.to_thread(keeper.close)
+
+    assert [200, 200] == [response.status_code for response in responses]
 
 
 # -- what may be sent again, and to whom --------------------------------------------------------

@@ -227,6 +227,23 @@ def test_what_must_not_be_open_during_a_fork_rests_meanwhile():
     )
 
 
+def test_a_fork_that_python_did_not_see_is_noticed_as_well():
+    """As some C libraries fork: no hook runs, but the process has another number."""
+    run(
+        """
+        import ctypes
+        home = Home(opening, closing)
+        home.wait(pid)
+        number = ctypes.PyDLL(None).fork()
+        if number == 0:
+            os._exit(0 if home.wait(pid) == os.getpid() else 1)
+        assert os.waitpid(number, 0)[1] == 0
+        assert home.wait(pid) == os.getpid()
+        home.close()
+        """
+    )
+
+
 KEEPER = """
 import asyncio, os, sys, threading, time, warnings
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)

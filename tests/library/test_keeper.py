@@ -11,7 +11,7 @@ import pytest
 import grantkeeper
 from grantkeeper import Keeper
 from grantkeeper.errors import CodeRefused, ConsentRequired, GrantNotFound, SettingsInvalid
-from grantkeeper.library.calls import Calls, SyncKeeper
+from grantkeeper.library.calls import Calls, SyncKeeper, _through
 from grantkeeper.library.local import SyncLocalKeeper
 from grantkeeper.library.remote import RemoteKeeper
 from grantkeeper.model import GrantState, Token
@@ -89,6 +89,16 @@ def test_the_front_door_has_both_keepers():
     """``from grantkeeper import Keeper, RemoteKeeper``."""
     assert Keeper is grantkeeper.Keeper
     assert RemoteKeeper is grantkeeper.RemoteKeeper
+
+
+def test_a_body_that_would_suspend_is_no_body_of_the_blocking_face():
+    """The carrier of that face blocks; anything else is a slip of ours and is told as one."""
+
+    async def waits() -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="suspend"):
+        _through(waits())
 
 
 # -- opening ------------------------------------------------------------------------------------

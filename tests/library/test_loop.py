@@ -184,6 +184,36 @@ def test_closing_waits_for_calls_under_way(home, log):
     assert ["open", "close"] == log
 
 
+def test_closing_does_not_wait_for_ever(log):
+    """A call that outlasts the grace is told that it was cut off."""
+
+    async def opening() -> Resource:
+        return Resource(log)
+
+    async def closing(resource: Resource) -> None:
+        log.append("close")
+
+    home = Home(opening, closing, grace=0.05)
+    future = home.submit(lambda resource: resource.slow(60))
+    home.close()
+
+    with pytest.raises(RuntimeError, match="closed before"):
+        future.result(timeout=5)
+    assert ["close"] == log
+
+
+def test_the_home_is_not_closed_from_inside(home):
+    """The thread would wait for its own end."""
+
+    async def closes(resource: Resource) -> None:
+        with pytest.raises(RuntimeError, match="own loop"):
+            home.close()
+        await home.aclose()
+
+    with pytest.raises(RuntimeError, match="own loop"):
+        home.wait(closes)
+
+
 def test_closing_twice_closes_once(home, log):
     """close is idempotent, also from two threads."""
     home.wait(Resource.where)

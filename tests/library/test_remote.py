@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
+import httpx
 import pytest
 from google.auth.transport.requests import AuthorizedSession
 
@@ -93,6 +94,28 @@ def test_records_are_those_of_the_keeper_itself(options, blocking_remote, google
         here = keeper.describe(grant.id)
 
     assert here == there
+
+
+@pytest.mark.anyio
+async def test_preflight_is_asked_over_http(options, google_emulator):
+    """With the phone's own ID token."""
+    client = {"secrets": options["clients"], "app_client_ids": google_emulator.app_client_ids}
+    with running({**options, "clients": {"default": client}}) as service:
+        async with RemoteKeeper.open(service.url, service.caller("backend")) as remote:
+            found = await remote.preflight(google_emulator.id_token("mia@example.com"), scopes=[DRIVE])
+
+    assert found.consent_needed
+    assert frozenset({DRIVE}) == found.missing_scopes
+
+
+@pytest.mark.anyio
+async def test_an_async_client_of_httpx_gets_tokens_from_the_service(remote, google_emulator):
+    """keeper.auth() is awaited wherever the keeper is."""
+    grant = await remote.redeem(google_emulator.code("mia@example.com"))
+    async with httpx.AsyncClient(auth=remote.auth(grant.id)) as client:
+        response = await client.get(f"{google_emulator.url}/drive/v3/files/appfolder")
+
+    assert 200 == response.status_code
 
 
 def test_pages_follow_each_other(blocking_remote, google_emulator):

@@ -266,9 +266,7 @@ class LocalTokens:
     def mark_of(self, token: Token) -> object | None:
         core = self._home.resource
         entry = None if core is None else core.cache.peek(token.grant)
-        if entry is None or all(
-            live.access_token is not token.access_token for live in entry.tokens.values()
-        ):
+        if entry is None or all(live.access_token is not token.access_token for live in entry.tokens):
             return None
         return entry
 

@@ -97,6 +97,7 @@ class Home(Generic[R]):
         resting: What the resource lets go of while the process forks; entered
             on the loop, which stands still meanwhile.
         name: Of the thread.
+        grace: Seconds that closing waits for calls under way.
     """
 
     def __init__(
@@ -106,7 +107,9 @@ class Home(Generic[R]):
         *,
         resting: Callable[[R], AbstractContextManager[None]] | None = None,
         name: str = "grantkeeper",
+        grace: float = GRACE,
     ) -> None:
+        self._grace = grace
         self._opening = opening
         self._closing = closing
         self._resting = resting
@@ -234,7 +237,7 @@ class Home(Generic[R]):
     async def _end(self, life: _Life[R]) -> None:
         under_way = life.calls - {asyncio.current_task()}
         if under_way:
-            await asyncio.wait(under_way, timeout=GRACE)
+            await asyncio.wait(under_way, timeout=self._grace)
         if life.resource is not None:
             await self._closing(life.resource)
 
