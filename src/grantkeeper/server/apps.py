@@ -13,13 +13,12 @@ from grantkeeper.server.call import Call
 from grantkeeper.server.callers import require_client
 from grantkeeper.server.guard import FORWARDING, Origins
 from grantkeeper.server.requests import (
-    Address,
     Name,
     PreflightBody,
     RedeemBody,
     ResultBody,
-    Text,
     TicketBody,
+    Visible,
     idempotency_key,
 )
 from grantkeeper.server.service import Service
@@ -83,19 +82,19 @@ async def preflight(service: Service, call: Call) -> Answer:
 class BeginQuery(msgspec.Struct, kw_only=True, frozen=True):
     """How a browser enters the redirect flow."""
 
-    return_to: Address | None = None
-    scopes: Text | None = None
-    ticket: Name | None = None
+    return_to: Visible | None = None
+    scopes: Visible | None = None
+    ticket: Visible | None = None
     login_hint: Name | None = None
 
 
 class CallbackQuery(msgspec.Struct, kw_only=True, frozen=True):
     """How the issuer sends the browser back (RFC 6749 4.1.2, RFC 9207)."""
 
-    state: Text | None = None
-    code: Text | None = None
-    error: Text | None = None
-    iss: Address | None = None
+    state: Visible | None = None
+    code: Visible | None = None
+    error: Visible | None = None
+    iss: Visible | None = None
 
 
 SECURE_COOKIE: Final = "__Host-grantkeeper-connect"

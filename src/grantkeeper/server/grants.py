@@ -3,9 +3,9 @@
 from typing import Annotated, Literal
 
 import msgspec
-from msgspec import UNSET, Meta
+from msgspec import Meta
 
-from grantkeeper.errors import GrantNotFound, InvalidRequest
+from grantkeeper.errors import GrantNotFound
 from grantkeeper.model import GrantState
 from grantkeeper.server.answers import DescriptionAnswer, GrantsAnswer, RevocationAnswer
 from grantkeeper.server.call import Call
@@ -68,8 +68,6 @@ async def describe(service: Service, call: Call) -> Answer:
 async def attach(service: Service, call: Call) -> Answer:
     """``PATCH /v1/grants/{id}``: say which of your users it is."""
     body = await call.body(AttachBody)
-    if body.user is UNSET:
-        raise InvalidRequest("user is missing; null detaches")
     grant_id = await _grant_id(service, call)
     return json_answer(DescriptionAnswer.of(await service.core.attach(grant_id, body.user)))
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from grantkeeper import __version__
-from grantkeeper.errors import GrantkeeperError
+from grantkeeper.errors import GrantkeeperError, TooLarge
 from grantkeeper.server import wire
 from grantkeeper.server.answers import ErrorAnswer
 from grantkeeper.server.health import ready
@@ -88,9 +88,26 @@ def _operation(operation: Operation) -> Json:
         schema = {"$ref": SCHEMA.format(name=operation.body.__name__)}
         described["requestBody"] = {
             "required": True,
-            "content": {JSON: {"schema": schema}, FORM: {"schema": schema}},
+            "content": {JSON: {"schema": schema}, FORM: {"schema": _form(operation.body)}},
         }
     return described
+
+
+def _form(body: type) -> Json:
+    """The same body as a form: every value is text, an empty one counts as none, and null is a word."""
+    _, schemas = msgspec.json.schema_components([body], ref_template=SCHEMA)
+    schema = schemas[body.__name__]
+    required = schema.get("required", [])
+    properties = {
+        name: _as_text(described, schemas, name in required)
+        for name, described in schema["properties"].items()
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": required,
+        "additionalProperties": {"type": "string"},
+    }
 
 
 def _parameters(operation: Operation) -> list[Json]:
@@ -104,7 +121,7 @@ def _parameters(operation: Operation) -> list[Json]:
         schema = schemas.pop(operation.query.__name__)
         for name, described in schema["properties"].items():
             required = name in schema.get("required", [])
-            plain = _without_null(described, schemas)
+            plain = _as_text(described, schemas, required)
             found.append({"name": name, "in": "query", "required": required, "schema": plain})
     if operation.door is Door.APP:
         found.append(
@@ -129,14 +146,20 @@ def _parameters(operation: Operation) -> list[Json]:
     return found
 
 
-def _without_null(described: Json, schemas: Json) -> Json:
-    """A query parameter is absent, never null; and a named schema is small enough to stand here."""
+def _as_text(described: Json, schemas: Json, required: bool) -> Json:
+    """A field in a query or form: never null, a list as one text, and empty where it is not needed."""
     plain = {key: value for key, value in described.items() if key not in ("anyOf", "default")}
-    for option in described.get("anyOf", []):
-        if option != {"type": "null"}:
-            plain |= option
+    for option in _options(described):
+        plain |= option if option.get("type") not in ("array", "null") else {}
     name = str(plain.pop("$ref", "")).rpartition("/")[2]
-    return {**schemas[name], **plain} if name else plain
+    plain = {**schemas[name], **plain} if name else plain
+    if not required:
+        plain.pop("minLength", None)
+    return plain
+
+
+def _options(described: Json) -> list[Json]:
+    return [leaf for option in described.get("anyOf", []) for leaf in _options(option) or [option]]
 
 
 def _responses(operation: Operation) -> Json:
@@ -158,6 +181,7 @@ def _responses(operation: Operation) -> Json:
         by_status[wire.STATUS[error]].append(error)
     for status, errors in sorted(by_status.items()):
         answers[str(status)] = _refusal(status, errors)
+    answers["431"] = _refusal(431, [TooLarge])
     return answers
 
 

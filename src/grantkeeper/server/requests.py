@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import Meta
 from starlette.types import Message, Receive
 
 from grantkeeper.errors import InvalidRequest, TooLarge, TooSlow, UnsupportedMediaType
@@ -29,6 +29,7 @@ Address = Annotated[str, Meta(max_length=2048)]
 Scopes = Annotated[
     list[str] | str, Meta(description="A list of names, or one text with spaces between them.")
 ]
+Visible = Annotated[str, Meta(min_length=1, max_length=2048, pattern="^[ -~]*$")]
 TokenHash = Annotated[
     str, Meta(pattern="^[A-Za-z0-9_-]{43}=?$", description="base64url SHA-256 of a token that was refused.")
 ]
@@ -79,7 +80,7 @@ class TokenBody(Body):
 class AttachBody(Body):
     """Your own id of the user, or null to detach."""
 
-    user: Name | UnsetType | None = UNSET
+    user: Name | None
 
 
 class TicketBody(Body):
