@@ -9,6 +9,7 @@ from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 
@@ -241,3 +242,64 @@ async def test_nothing_secret_is_logged(service: App, log: Recorder, google_emul
     assert "GKMARK" not in repr(log.lines)
     assert KEY not in repr(log.lines)
     assert ADA not in repr(log.lines)
+
+
+async def connected(service: App, google: GoogleEmulator, query: str = "") -> Said:
+    """A browser goes through the redirect flow; what it brings back, as the backend sees it."""
+    begun = await ask(service, "GET", f"/connect/default?return_to={BACK}{query}")
+    assert 303 == begun.status, begun.body
+    asked = dict(parse_qsl(urlsplit(begun.headers["location"]).query))
+    cookie = begun.headers["set-cookie"].partition(";")[0]
+    code = google.code(
+        ADA,
+        source="web",
+        redirect_uri=asked["redirect_uri"],
+        nonce=asked["nonce"],
+        code_challenge=asked["code_challenge"],
+    )
+    query = urlencode({"state": asked["state"], "code": code, "iss": google.issuer})
+    back = await ask(service, "GET", f"/connect/callback?{query}", None, {"Cookie": cookie})
+    address, _, result = back.headers["location"].partition("?result=")
+    assert (303, BACK) == (back.status, address)
+    return await ask(service, "POST", "/v1/connect/results", {"result": result}, KEYED)
+
+
+@pytest.fixture
+def registered(google_emulator: GoogleEmulator, real: KeeperCore) -> None:
+    """The callback address is known at the issuer."""
+    client = real.clients["default"]
+    google_emulator.call(
+        "PATCH",
+        "clients",
+        {
+            "client_id": client.client_id,
+            "redirect_uris": [*client.redirects["web"], PUBLIC_URL + "/connect/callback"],
+        },
+    )
+
+
+@pytest.mark.usefixtures("registered")
+async def test_a_browser_connects_an_account_to_a_user(service: App, google_emulator: GoogleEmulator) -> None:
+    """
+    The ticket says which user; the backend learns it by the result, and its token works.
+    """
+    ticket = (await ask(service, "POST", "/v1/connect/tickets", {"user": "u-9"}, KEYED)).json["ticket"]
+    said = await connected(service, google_emulator, f"&ticket={ticket}")
+
+    assert (200, "active", ADA) == (said.status, said.json["grant"]["state"], said.json["profile"]["email"])
+    assert said.json["session"]["token"]
+    assert 200 == (await token(service, {"user": "u-9"})).status
+
+
+@pytest.mark.usefixtures("registered")
+async def test_a_sign_in_is_good_in_its_own_browser_alone(
+    service: App, google_emulator: GoogleEmulator
+) -> None:
+    """
+    Without the cookie, or a second time, the callback is refused.
+    """
+    begun = await ask(service, "GET", f"/connect/default?return_to={BACK}")
+    state = dict(parse_qsl(urlsplit(begun.headers["location"]).query))["state"]
+    said = await ask(service, "GET", f"/connect/callback?state={state}&code=4%2F0x")
+
+    assert (400, "invalid_request") == said.error
