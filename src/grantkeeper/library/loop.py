@@ -200,7 +200,9 @@ class Home(Generic[R]):
             life.resource = await self._opening()
         finally:
             life.opening = None
-        self.resource = life.resource
+        with self._lock:
+            if self._closed is None:
+                self.resource = life.resource
         return life.resource
 
     # -- closing --------------------------------------------------------------------------------
