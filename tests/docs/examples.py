@@ -25,6 +25,7 @@ throughout the page.
 import ast
 import asyncio
 import contextlib
+import gc
 import inspect
 import io
 import json
@@ -120,6 +121,9 @@ class Reader:
                     ran += 1
         finally:
             self._leave()
+            # What a page leaves open is this page's fault, not that of the test that runs next.
+            self._names.clear()
+            gc.collect()
         return ran
 
     def _run(self, example: Example) -> None:
