@@ -17,8 +17,10 @@ from grantkeeper.errors import (
     SettingsInvalid,
     StoreUnavailable,
 )
+from grantkeeper.issuer import AnswerLost
 from grantkeeper.lifecycle import REMEDIES
 from grantkeeper.model import Reason
+from grantkeeper.protocol.token_endpoint import RedirectRefused, RequestRefused, ScopeRefused, SecretRefused
 from grantkeeper.server import wire
 
 DESIGNED = {
@@ -180,3 +182,23 @@ def test_details_that_are_not_known_are_left_out() -> None:
     body = json.loads(wire.refusal(error).body)
 
     assert ("disk", False) == (body["where"], "grant" in body)
+
+
+FINER = {
+    SecretRefused("a secret"): (503, "client_misconfigured"),
+    RedirectRefused("a redirect"): (503, "client_misconfigured"),
+    RequestRefused("a request"): (503, "client_misconfigured"),
+    ScopeRefused("a scope"): (502, "issuer_misbehaved"),
+    AnswerLost("an answer"): (503, "issuer_unavailable"),
+}
+
+
+@pytest.mark.parametrize(("error", "told"), FINER.items(), ids=lambda case: type(case).__name__)
+def test_a_finer_kind_is_told_as_what_it_is_a_kind_of(error: GrantkeeperError, told: tuple[int, str]) -> None:
+    """
+    What only keepers tell apart is never the service's own failure.
+    """
+    answer = wire.refusal(error)
+
+    assert told == (answer.status, json.loads(answer.body)["error"])
+    assert error.retry == ("retry-after" in headers(answer))

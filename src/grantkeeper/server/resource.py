@@ -87,7 +87,7 @@ class Resource:
     def _refused(self, call: Call, error: GrantkeeperError) -> Answer:
         if isinstance(error, OriginNotAllowed):
             call.origin = None
-        if type(error) not in wire.STATUS:
+        if wire.told_as(error) is None:
             self._service.log.error("request.failed", **call.named(), route=self._path, error=error.code)
             return wire.internal_error()
         answer = wire.refusal(error)

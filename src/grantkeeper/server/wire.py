@@ -122,16 +122,28 @@ def json_answer(value: Any, status: int = 200, *headers: Header) -> Answer:
     return Answer(status, msgspec.json.encode(value), (JSON, NO_STORE, *headers))
 
 
+def told_as(error: GrantkeeperError) -> type[GrantkeeperError] | None:
+    """
+    The kind of `STATUS` that *error* is told as; ``None`` for one that no request should meet.
+
+    Keepers raise finer kinds than callers need to know: a client's secret that was refused is told
+    as its client that is.
+    """
+    return next((kind for kind in type(error).__mro__ if kind in STATUS), None)
+
+
 def refusal(error: GrantkeeperError) -> Answer:
     """The answer that tells *error*, with ``Retry-After`` wherever another try can help."""
+    kind = told_as(error)
+    assert kind is not None
     headers = [JSON, NO_STORE]
     if error.retry:
-        wait = RETRY_AFTER[type(error)] if error.retry_after is None else math.ceil(error.retry_after)
+        wait = RETRY_AFTER[kind] if error.retry_after is None else math.ceil(error.retry_after)
         headers.append((b"retry-after", b"%d" % max(wait, 1)))
     if isinstance(error, CallerUnknown):
         headers.append((b"www-authenticate", b'Bearer realm="grantkeeper"'))
     body = {"error": error.code, "error_description": error.text, "hint": error.hint, **_fields(error)}
-    return Answer(STATUS[type(error)], msgspec.json.encode(body), tuple(headers), error.code)
+    return Answer(STATUS[kind], msgspec.json.encode(body), tuple(headers), error.code)
 
 
 def _fields(error: GrantkeeperError) -> dict[str, Any]:
