@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-KEY_PREFIX = "gk_"
 UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
@@ -43,24 +42,23 @@ def create(
     expires
         When it ends: 90d, 12h, or a date such as 2027-01-31.
     """
-    import hashlib
-    from base64 import urlsafe_b64encode
-
+        
     from grantkeeper.adapters.dice import SystemDice
     from grantkeeper.ids import uuid7
     from grantkeeper.model import Caller
-    from grantkeeper.protocol.scopes import asked
+    from grantkeeper.protocol.caller_key import SIZE, caller_key, key_hash
+from grantkeeper.protocol.scopes import asked
 
     found, dice = settings(), SystemDice()
     unknown = sorted(set(client or ()) - set(found.clients))
     if unknown:
         raise InvalidRequest(f"--client names no client of the settings: {', '.join(unknown)}")
     now = _now()
-    key = KEY_PREFIX + urlsafe_b64encode(dice.bytes(32)).decode().rstrip("=")
+    key = caller_key(dice.bytes(SIZE)).reveal()
     caller = Caller(
         id=uuid7(now, dice.bytes(10)),
         name=_name(name),
-        key_hash=hashlib.sha256(key.encode()).digest(),
+        key_hash=key_hash(key.encode()),
         created_at=now,
         clients=frozenset(client or ()),
         scopes=asked(scope) or frozenset(),

@@ -1,21 +1,19 @@
 """
 Who asks: caller keys, and what a caller's rules let it do.
 
-A key is ``gk_`` and 256 random bits, so its SHA-256 is look-up and proof at once.
 Callers are remembered in memory and forgotten when the change feed says so.
 """
 
-import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from grantkeeper.errors import CallerNotAllowed, CallerUnknown
 from grantkeeper.model import Caller, Permission
+from grantkeeper.protocol.caller_key import FORM, key_hash
 
 if TYPE_CHECKING:
     from grantkeeper.library.core import KeeperCore
 
-KEY_FORM: Final = re.compile(rb"gk_[A-Za-z0-9_-]{43}")
 MOST_REMEMBERED: Final = 10_000
 
 
@@ -29,7 +27,7 @@ def bearer(values: list[bytes]) -> bytes | None:
     if not values:
         return None
     scheme, _, key = values[0].partition(b" ")
-    if len(values) > 1 or scheme.lower() != b"bearer" or not KEY_FORM.fullmatch(key.strip()):
+    if len(values) > 1 or scheme.lower() != b"bearer" or not FORM.fullmatch(key.strip()):
         raise CallerUnknown("the Authorization header has no caller key")
     return key.strip()
 
@@ -68,7 +66,7 @@ class Callers:
             StoreUnavailable: Nobody knows.
         """
         epoch = self._epoch
-        caller = await self._core.store.caller(sha256(key).digest())
+        caller = await self._core.store.caller(key_hash(key))
         if caller is None or self._ended(caller):
             raise CallerUnknown("the caller key is not valid")
         if epoch == self._epoch:
