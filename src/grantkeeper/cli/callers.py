@@ -42,12 +42,11 @@ def create(
     expires
         When it ends: 90d, 12h, or a date such as 2027-01-31.
     """
-        
     from grantkeeper.adapters.dice import SystemDice
     from grantkeeper.ids import uuid7
     from grantkeeper.model import Caller
     from grantkeeper.protocol.caller_key import SIZE, caller_key, key_hash
-from grantkeeper.protocol.scopes import asked
+    from grantkeeper.protocol.scopes import asked
 
     found, dice = settings(), SystemDice()
     unknown = sorted(set(client or ()) - set(found.clients))
