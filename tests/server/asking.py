@@ -26,6 +26,7 @@ class Said:
     status: int
     headers: Mapping[str, str]
     body: bytes
+    cookies: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -84,7 +85,8 @@ async def ask(
     await app(scope, receive, send)
     start, *rest = sent
     told = {name.decode().lower(): value.decode("latin-1") for name, value in start["headers"]}
-    return Said(start["status"], told, b"".join(part.get("body", b"") for part in rest))
+    cookies = tuple(value.decode() for name, value in start["headers"] if name == b"set-cookie")
+    return Said(start["status"], told, b"".join(part.get("body", b"") for part in rest), cookies)
 
 
 @dataclass(frozen=True)

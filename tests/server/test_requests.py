@@ -6,8 +6,9 @@ from urllib.parse import urlencode
 import pytest
 
 from grantkeeper.errors import InvalidRequest, UnsupportedMediaType
+from grantkeeper.server.bodies import RedeemBody, TokenBody
 from grantkeeper.server.grants import ListQuery
-from grantkeeper.server.requests import RedeemBody, TokenBody, idempotency_key, parse_body, parse_query
+from grantkeeper.server.requests import idempotency_key, parse_body, parse_query
 
 JSON = {b"content-type": b"application/json"}
 FORM = {b"content-type": b"application/x-www-form-urlencoded"}

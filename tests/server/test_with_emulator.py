@@ -249,7 +249,7 @@ async def connected(service: App, google: GoogleEmulator, query: str = "") -> Sa
     begun = await ask(service, "GET", f"/connect/default?return_to={BACK}{query}")
     assert 303 == begun.status, begun.body
     asked = dict(parse_qsl(urlsplit(begun.headers["location"]).query))
-    cookie = begun.headers["set-cookie"].partition(";")[0]
+    cookie = begun.cookies[0].partition(";")[0]
     code = google.code(
         ADA,
         source="web",

@@ -27,6 +27,7 @@ from grantkeeper.model import (
 )
 
 Seconds = Annotated[int, Meta(ge=0, description="Whole seconds.")]
+Time = Annotated[datetime, Meta(tz=True)]
 Names = Annotated[tuple[str, ...], Meta(description="Scope names, sorted.")]
 
 
@@ -149,7 +150,7 @@ class TokenAnswer(Answer):
     access_token: str
     token_type: str
     expires_in: Seconds
-    expires_at: datetime
+    expires_at: Time
     scopes: Names
     missing_scopes: Names
     grant: str
@@ -174,7 +175,7 @@ class EndAnswer(Answer):
     """An end that can be seen coming."""
 
     kind: str
-    at: datetime
+    at: Time
     remedy: str
 
     @classmethod
@@ -203,9 +204,9 @@ class DescriptionAnswer(Answer):
     uncertain: bool
     revocation_pending: bool
     ends: list[EndAnswer]
-    created_at: datetime
-    refreshed_at: datetime | None
-    used_at: datetime | None
+    created_at: Time
+    refreshed_at: Time | None
+    used_at: Time | None
     version: int
     profile: ProfileAnswer | None
 

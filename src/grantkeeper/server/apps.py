@@ -1,26 +1,20 @@
 """The routes for apps: redeeming a code, asking beforehand, and our own redirect flow."""
 
-from typing import Final
+from typing import Annotated, Final
 from urllib.parse import quote
 
 import msgspec
+from msgspec import Meta
 
 from grantkeeper.errors import InvalidRequest
 from grantkeeper.keeper.plan import RedeemRequest
 from grantkeeper.keeper.preflight import PreflightRequest
 from grantkeeper.server.answers import PreflightAnswer, RedeemAnswer, TicketAnswer
+from grantkeeper.server.bodies import Name, PreflightBody, RedeemBody, ResultBody, TicketBody
 from grantkeeper.server.call import Call
 from grantkeeper.server.callers import require_client
 from grantkeeper.server.guard import FORWARDING, Origins
-from grantkeeper.server.requests import (
-    Name,
-    PreflightBody,
-    RedeemBody,
-    ResultBody,
-    TicketBody,
-    Visible,
-    idempotency_key,
-)
+from grantkeeper.server.requests import idempotency_key
 from grantkeeper.server.service import Service
 from grantkeeper.server.wire import NO_STORE, Answer, Header, json_answer
 
@@ -79,6 +73,9 @@ async def preflight(service: Service, call: Call) -> Answer:
 # -- the redirect flow ---------------------------------------------------------------------------
 
 
+Visible = Annotated[str, Meta(min_length=1, max_length=2048, pattern="^[ -~]*$")]
+
+
 class BeginQuery(msgspec.Struct, kw_only=True, frozen=True):
     """How a browser enters the redirect flow."""
 
@@ -97,30 +94,31 @@ class CallbackQuery(msgspec.Struct, kw_only=True, frozen=True):
     iss: Visible | None = None
 
 
-SECURE_COOKIE: Final = "__Host-grantkeeper-connect"
+COOKIE: Final = "__Host-grantkeeper-connect"
 PLAIN_COOKIE: Final = "grantkeeper-connect"
-"""On loopback without TLS, where a browser refuses the prefix; nobody else is on that wire."""
+"""Beside the other on loopback without TLS, for browsers that keep no secure cookie there."""
 
 
-def _cookie_name(service: Service, call: Call) -> tuple[str, bool]:
-    # Transport.sender let the request in: plainly it can only have come over loopback.
-    proxied = not FORWARDING.isdisjoint(call.headers)
-    secure = proxied or call.scope.get("scheme") == "https"
-    return (SECURE_COOKIE, True) if secure else (PLAIN_COOKIE, False)
+def _is_plain(call: Call) -> bool:
+    """Whether the browser speaks plainly; `Transport.sender` let it in, so it can only be on loopback."""
+    return FORWARDING.isdisjoint(call.headers) and call.scope.get("scheme") != "https"
 
 
-def _cookie(name: str, value: str, max_age: int, *, secure: bool) -> Header:
-    text = f"{name}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax"
-    return (b"set-cookie", (text + "; Secure" if secure else text).encode())
+def _set_cookies(call: Call, value: str, max_age: int) -> list[Header]:
+    rest = f"={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Lax"
+    cookies = [f"{COOKIE}{rest}; Secure"]
+    if _is_plain(call):
+        cookies.append(PLAIN_COOKIE + rest)
+    return [(b"set-cookie", cookie.encode()) for cookie in cookies]
 
 
-def _read_cookie(call: Call, name: str) -> str | None:
+def _read_cookie(call: Call) -> str | None:
+    found: dict[str, str] = {}
     for header in call.all(b"cookie"):
         for pair in header.decode("latin-1").split(";"):
-            key, _, value = pair.strip().partition("=")
-            if key == name:
-                return value
-    return None
+            name, _, value = pair.strip().partition("=")
+            found.setdefault(name, value)
+    return found.get(COOKIE, found.get(PLAIN_COOKIE) if _is_plain(call) else None)
 
 
 def _redirect(address: str, *headers: Header) -> Answer:
@@ -143,23 +141,21 @@ async def connect(service: Service, call: Call) -> Answer:
         ticket=query.ticket,
         login_hint=query.login_hint,
     )
-    name, secure = _cookie_name(service, call)
-    return _redirect(begun.url, _cookie(name, begun.cookie, begun.max_age, secure=secure))
+    return _redirect(begun.url, *_set_cookies(call, begun.cookie, begun.max_age))
 
 
 async def callback(service: Service, call: Call) -> Answer:
     """``GET /connect/callback``: the issuer sent the browser back."""
     service.limits.sign_in(call.address)
     query = call.query(CallbackQuery)
-    name, secure = _cookie_name(service, call)
     address = await service.core.connect.callback(
         state=query.state,
-        cookie=_read_cookie(call, name),
+        cookie=_read_cookie(call),
         code=query.code,
         error=query.error,
         iss=query.iss,
     )
-    return _redirect(address, _cookie(name, "", 0, secure=secure))
+    return _redirect(address, *_set_cookies(call, "", 0))
 
 
 async def ticket(service: Service, call: Call) -> Answer:

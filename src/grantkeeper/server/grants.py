@@ -8,9 +8,9 @@ from msgspec import Meta
 from grantkeeper.errors import GrantNotFound
 from grantkeeper.model import GrantState
 from grantkeeper.server.answers import DescriptionAnswer, GrantsAnswer, RevocationAnswer
+from grantkeeper.server.bodies import AttachBody, ClientName, Name, Sub, UserId
 from grantkeeper.server.call import Call
 from grantkeeper.server.callers import require_client
-from grantkeeper.server.requests import AttachBody, Name
 from grantkeeper.server.service import Service
 from grantkeeper.server.wire import NO_STORE, Answer, json_answer
 
@@ -18,9 +18,9 @@ from grantkeeper.server.wire import NO_STORE, Answer, json_answer
 class ListQuery(msgspec.Struct, kw_only=True, frozen=True):
     """Which grants to list; filters that are not sent let all through."""
 
-    client: Name | None = None
-    subject: Name | None = None
-    user: Name | None = None
+    client: ClientName | None = None
+    subject: Sub | None = None
+    user: UserId | None = None
     state: GrantState | None = None
     limit: Annotated[int, Meta(ge=1, le=1000)] = 100
     cursor: Name | None = None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 from grantkeeper.errors import GrantNotFound, InvalidRequest
 from grantkeeper.model import Caller
+from grantkeeper.server.bodies import TokenBody
 from grantkeeper.server.callers import require_client
-from grantkeeper.server.requests import TokenBody
 
 if TYPE_CHECKING:
     from grantkeeper.library.core import KeeperCore

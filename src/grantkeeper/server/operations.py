@@ -24,8 +24,8 @@ from grantkeeper.errors import (
     UnsupportedMediaType,
 )
 from grantkeeper.model import Permission
+from grantkeeper.server.bodies import Body
 from grantkeeper.server.call import Call
-from grantkeeper.server.requests import Body
 from grantkeeper.server.service import Service
 from grantkeeper.server.wire import Answer
 

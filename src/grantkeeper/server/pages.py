@@ -6,6 +6,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from grantkeeper import __version__
 from grantkeeper.errors import GrantkeeperError
@@ -42,7 +43,16 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["version"] = __version__
+    environment.filters["code"] = _code
     return environment
+
+
+def _code(text: str) -> Markup:
+    """*text* as HTML, what stands between backticks as code."""
+    parts = [
+        f"<code>{escape(part)}</code>" if at % 2 else escape(part) for at, part in enumerate(text.split("`"))
+    ]
+    return Markup("".join(parts))  # noqa: S704 - every part was escaped just now
 
 
 def _page(template: str, **values: Any) -> bytes:
@@ -90,6 +100,10 @@ def _described(operation: Operation) -> dict[str, Any]:
         "who": WHO[operation.door],
         "parameters": described["parameters"],
         "body": _fields(schemas, operation.body),
+        "about": {
+            "body": "" if operation.body is None else operation.body.__doc__,
+            "answer": "" if operation.answer is None else operation.answer.__doc__,
+        },
         "answer": _fields(schemas, operation.answer),
         "codes": sorted({(wire.STATUS[error], error.code) for error in operation.refusals()}),
     }
@@ -101,14 +115,20 @@ def _fields(schemas: dict[str, Any], kind: type | None) -> list[dict[str, Any]]:
     schema = schemas[kind.__name__]
     required = schema.get("required", [])
     return [
-        {"name": name, "type": _type(field), "required": name in required}
+        {"name": name, "type": _type(field), "required": name in required, "told": _told(field)}
         for name, field in schema["properties"].items()
     ]
 
 
+def _told(field: dict[str, Any]) -> str:
+    """The field's description, wherever in it that is."""
+    inner = (_told(option) for option in field.get("anyOf", []))
+    return str(field.get("description") or next(filter(None, inner), ""))
+
+
 def _type(field: dict[str, Any]) -> str:
     if "anyOf" in field:
-        return " or ".join(_type(option) for option in field["anyOf"])
+        return " or ".join(_type(option) for option in field["anyOf"] if option != {"type": "null"})
     if "$ref" in field:
         name = str(field["$ref"]).rpartition("/")[2].removesuffix("Answer")
         return name if name in ("GrantState", "Reason", "IdentitySource") else f"{name.lower()} object"

@@ -9,11 +9,10 @@ as RFC 6749 section 3.1 has it.
 import asyncio
 import types
 from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
-from msgspec import Meta
 from starlette.types import Message, Receive
 
 from grantkeeper.errors import InvalidRequest, TooLarge, TooSlow, UnsupportedMediaType
@@ -21,80 +20,6 @@ from grantkeeper.errors import InvalidRequest, TooLarge, TooSlow, UnsupportedMed
 LARGEST_BODY: Final = 64 * 1024
 BODY_SECONDS: Final = 10.0
 MOST_PARAMETERS: Final = 100
-
-Text = Annotated[str, Meta(min_length=1, max_length=16 * 1024)]
-Name = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]*$")]
-GrantId = Annotated[str, Meta(min_length=1, max_length=255)]
-Address = Annotated[str, Meta(max_length=2048)]
-Scopes = Annotated[
-    list[str] | str, Meta(description="A list of names, or one text with spaces between them.")
-]
-Visible = Annotated[str, Meta(min_length=1, max_length=2048, pattern="^[ -~]*$")]
-TokenHash = Annotated[
-    str, Meta(pattern="^[A-Za-z0-9_-]{43}=?$", description="base64url SHA-256 of a token that was refused.")
-]
-
-
-class Body(msgspec.Struct):
-    """Every request body's struct."""
-
-
-class RedeemBody(Body):
-    """A one-time code and what is needed to redeem it; `user` and `expect_subject` need a caller key."""
-
-    code: Text
-    client: Name | None = None
-    source: Name | None = None
-    redirect_uri: Address | None = None
-    code_verifier: Text | None = None
-    nonce: Text | None = None
-    id_token: Text | None = None
-    scopes: Scopes | None = None
-    user: Name | None = None
-    expect_subject: Name | None = None
-
-
-class PreflightBody(Body):
-    """Who is about to sign in, and what the app wishes."""
-
-    id_token: Text
-    client: Name | None = None
-    source: Name | None = None
-    scopes: Scopes | None = None
-
-
-class TokenBody(Body):
-    """Which grant (exactly one of `grant`, `subject`, `user`) and what the token must be good for."""
-
-    grant: GrantId | None = None
-    subject: Name | None = None
-    client: Name | None = None
-    user: Name | None = None
-    scopes: Scopes | None = None
-    min_ttl: Annotated[int, Meta(ge=0, le=3600, description="Seconds the token must still live.")] | None = (
-        None
-    )
-    rejected: TokenHash | None = None
-
-
-class AttachBody(Body):
-    """Your own id of the user, or null to detach."""
-
-    user: Name | None
-
-
-class TicketBody(Body):
-    """For whom the connect ticket is."""
-
-    user: Name
-    client: Name | None = None
-    expect_subject: Name | None = None
-
-
-class ResultBody(Body):
-    """The `result` with which the browser returned."""
-
-    result: Name
 
 
 class Disconnected(Exception):

@@ -24,7 +24,7 @@ from grantkeeper.errors import (
     WrongAccount,
 )
 from grantkeeper.model import Permission
-from grantkeeper.server import answers, apps, documents, grants, health, requests, token
+from grantkeeper.server import answers, apps, bodies, documents, grants, health, token
 from grantkeeper.server.operations import Door, Operation
 
 _LATER: Final = (IssuerUnavailable, StoreUnavailable, ClientMisconfigured, SealBroken)
@@ -53,7 +53,7 @@ APP_ROUTES: Final[tuple[Operation, ...]] = (
         "Redeem a one-time authorization code",
         Door.APP,
         permission=Permission.REDEEM,
-        body=requests.RedeemBody,
+        body=bodies.RedeemBody,
         answer=answers.RedeemAnswer,
         errors=_REDEEM,
     ),
@@ -65,7 +65,7 @@ APP_ROUTES: Final[tuple[Operation, ...]] = (
         "Ask what a sign-in must do so that the backend ends up able to work",
         Door.APP,
         permission=Permission.REDEEM,
-        body=requests.PreflightBody,
+        body=bodies.PreflightBody,
         answer=answers.PreflightAnswer,
         errors=(ClientUnknown, AppIdTokenRejected, TooManyRequests, IssuerMisbehaved, *_LATER),
     ),
@@ -116,7 +116,7 @@ ROUTES: Final[tuple[Operation, ...]] = (
         "Make a ticket that attaches your user to whoever connects with it",
         Door.CALLER,
         permission=Permission.REDEEM,
-        body=requests.TicketBody,
+        body=bodies.TicketBody,
         answer=answers.TicketAnswer,
         status=201,
         errors=(ClientUnknown,),
@@ -129,7 +129,7 @@ ROUTES: Final[tuple[Operation, ...]] = (
         "Learn who connected, from the result that the browser brought back",
         Door.CALLER,
         permission=Permission.REDEEM,
-        body=requests.ResultBody,
+        body=bodies.ResultBody,
         answer=answers.RedeemAnswer,
         errors=_REDEEM,
     ),
@@ -141,7 +141,7 @@ ROUTES: Final[tuple[Operation, ...]] = (
         "Get an access token that lives long enough",
         Door.CALLER,
         permission=Permission.TOKEN,
-        body=requests.TokenBody,
+        body=bodies.TokenBody,
         answer=answers.TokenAnswer,
         errors=(
             ClientUnknown,
@@ -184,7 +184,7 @@ ROUTES: Final[tuple[Operation, ...]] = (
         "Say which of your users a grant belongs to",
         Door.CALLER,
         permission=Permission.GRANTS_WRITE,
-        body=requests.AttachBody,
+        body=bodies.AttachBody,
         answer=answers.DescriptionAnswer,
         errors=(WrongAccount, *_GRANT),
     ),

@@ -16,9 +16,10 @@ from grantkeeper.errors import GrantkeeperError
 from grantkeeper.model import Caller, Permission
 from grantkeeper.protocol.scopes import asked
 from grantkeeper.server.answers import TokenAnswer
+from grantkeeper.server.bodies import TokenBody
 from grantkeeper.server.call import Call
 from grantkeeper.server.metrics import TOKEN_ROUTE
-from grantkeeper.server.requests import LARGEST_BODY, TokenBody
+from grantkeeper.server.requests import LARGEST_BODY
 from grantkeeper.server.service import Service
 from grantkeeper.server.wire import Answer, json_answer
 
