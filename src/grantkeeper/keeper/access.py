@@ -24,7 +24,7 @@ from grantkeeper.keeper.cache import Cache, Entry, LiveToken, fingerprint
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.refresh import Refresher
 from grantkeeper.lifecycle import REMEDIES
-from grantkeeper.model import Grant, GrantState, Lease, Reason, Token
+from grantkeeper.model import GrantState, Lease, Reason, Token
 from grantkeeper.protocol.scopes import Scopes, scope_key
 
 DEFAULT_MIN_TTL = 60
@@ -59,7 +59,7 @@ class Need:
         return long_enough or now < token.obtained_at + SHORT_REST
 
 
-def usable(grant: Grant, now: datetime) -> None:
+def usable(grant: Entry, now: datetime) -> None:
     """
     Let a grant pass whose token may be handed out or, if blocked for long enough, probed.
 
@@ -83,7 +83,7 @@ def usable(grant: Grant, now: datetime) -> None:
     )
 
 
-def scopes_to_hand_out(grant: Grant, named: Scopes | None, rule: Scopes) -> Scopes:
+def scopes_to_hand_out(grant: Entry, named: Scopes | None, rule: Scopes) -> Scopes:
     """
     Granted, within the caller's *rule*, and among those *named* (design section 3).
 
@@ -141,15 +141,14 @@ class Access:
         entry = self._cache.peek(grant_id)
         if entry is None or self._silent():
             return None
-        grant = entry.grant
         if scopes is None and not rule:
-            live = entry.tokens.get("")
-        elif scopes is not None and (scopes - grant.granted or (rule and scopes - rule)):
+            live = entry.token("")
+        elif scopes is not None and (scopes - entry.granted or (rule and scopes - rule)):
             return None
         else:
-            wanted = grant.granted if scopes is None else scopes
-            live = entry.tokens.get(scope_key(wanted & rule if rule else wanted, grant.granted))
-        if live is None or rejected is not None or grant.state is not GrantState.ACTIVE:
+            wanted = entry.granted if scopes is None else scopes
+            live = entry.token(scope_key(wanted & rule if rule else wanted, entry.granted))
+        if live is None or rejected is not None or entry.state is not GrantState.ACTIVE:
             return None
         now = self._means.clock.now()
         if now >= live.stale_at or (rule and live.scopes - rule):
@@ -163,7 +162,7 @@ class Access:
             expires_at=live.expires_at,
             expires_in=int(left),
             scopes=live.scopes,
-            missing_scopes=grant.requested - grant.granted,
+            missing_scopes=entry.missing,
             grant=grant_id,
         )
 
@@ -198,10 +197,10 @@ class Access:
         # One turn finds out, a second takes what a refresh brought; more are for scope sets that change.
         for _ in range(4):
             now = self._means.clock.now()
-            usable(entry.grant, now)
-            wanted = scopes_to_hand_out(entry.grant, scopes, rule)
-            live = entry.tokens.get(scope_key(wanted, entry.grant.granted))
-            narrower = None if wanted == entry.grant.granted else wanted
+            usable(entry, now)
+            wanted = scopes_to_hand_out(entry, scopes, rule)
+            live = entry.token(scope_key(wanted, entry.granted))
+            narrower = None if wanted == entry.granted else wanted
             refused = live is not None and need.refuses(live)
             if refused and trouble is None and not await self._may_force(grant_id, narrower):
                 need, refused = Need(min_ttl), False
@@ -247,13 +246,13 @@ class Access:
         if rule and live.scopes - rule:
             raise CallerNotAllowed("the issuer's token opens more than this caller's rule allows")
         left = int((live.expires_at - now).total_seconds())
-        self._audit.handed_out(entry.grant.id, caller)
+        self._audit.handed_out(entry.id, caller)
         return Token(
             access_token=live.access_token,
             expires_at=live.expires_at,
             expires_in=left,
             scopes=live.scopes,
-            missing_scopes=entry.grant.missing,
-            grant=entry.grant.id,
+            missing_scopes=entry.missing,
+            grant=entry.id,
             warning="min_ttl_not_met" if left < need.min_ttl else None,
         )

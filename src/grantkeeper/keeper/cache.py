@@ -2,12 +2,10 @@
 
 import hashlib
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 
-from grantkeeper.model import Grant
+from grantkeeper.model import Grant, GrantState, Reason
 from grantkeeper.secret import AccessToken
 
 CAPACITY = 200_000
@@ -18,8 +16,9 @@ REMEMBERED_DROPS = 50_000
 
 @dataclass(frozen=True, slots=True)
 class LiveToken:
-    """An access token in memory; *stale_at* has its jitter in it already."""
+    """An access token in memory under its scope key; *stale_at* has its jitter in it already."""
 
+    key: str
     access_token: AccessToken
     scopes: frozenset[str]
     obtained_at: datetime
@@ -32,15 +31,54 @@ def fingerprint(token: AccessToken) -> str:
     return urlsafe_b64encode(hashlib.sha256(token.reveal().encode()).digest()).decode().rstrip("=")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Entry:
-    """A grant and its open tokens, as of one version. Never changed, only replaced."""
+    """
+    What handing out must know of a grant, and its open tokens, as of one version.
 
-    grant: Grant
-    tokens: Mapping[str, LiveToken] = field(default_factory=lambda: MappingProxyType({}))
+    It is never changed, only replaced. It is not the grant: a hundred thousand
+    of these may be in memory, and most of a grant is what is sealed in it.
+    """
+
+    id: str
+    version: int
+    state: GrantState
+    reason: Reason | None
+    requested: frozenset[str]
+    granted: frozenset[str]
+    probe_at: datetime | None
+    uncertain: bool
+    tokens: tuple[LiveToken, ...]
+
+    @classmethod
+    def of(cls, grant: Grant, tokens: tuple[LiveToken, ...] = ()) -> "Entry":
+        """The entry of *grant*."""
+        return cls(
+            id=grant.id,
+            version=grant.version,
+            state=grant.state,
+            reason=grant.reason,
+            requested=grant.requested,
+            granted=grant.granted,
+            probe_at=grant.probe_at,
+            uncertain=grant.uncertain_since is not None,
+            tokens=tokens,
+        )
+
+    @property
+    def missing(self) -> frozenset[str]:
+        """What was asked for and not given."""
+        return self.requested - self.granted
+
+    def token(self, key: str) -> LiveToken | None:
+        """The token under that scope key; there are one or two, so a search is faster than a mapping."""
+        for live in self.tokens:
+            if live.key == key:
+                return live
+        return None
 
     def __repr__(self) -> str:
-        return f"Entry({self.grant.id} version {self.grant.version})"
+        return f"Entry({self.id} version {self.version})"
 
 
 class Cache:
@@ -71,11 +109,11 @@ class Cache:
 
     def put(self, entry: Entry, ticket: int) -> None:
         """Remember *entry*, unless news of its grant came after *ticket* or a newer version is here."""
-        grant_id = entry.grant.id
+        grant_id = entry.id
         if ticket < self._forgotten or self._dropped.get(grant_id, 0) > ticket:
             return
         known = self._entries.pop(grant_id, None)
-        if known is not None and known.grant.version > entry.grant.version:
+        if known is not None and known.version > entry.version:
             entry = known
         self._entries[grant_id] = entry
         if len(self._entries) > self._capacity:

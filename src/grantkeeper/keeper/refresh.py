@@ -12,7 +12,6 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from types import MappingProxyType
 
 from grantkeeper.errors import (
     GrantkeeperError,
@@ -73,12 +72,7 @@ class Refresher:
         Raises:
             GrantNotFound: There is no such grant.
         """
-        ticket = self._cache.ticket()
-        row = await self._means.store.read(grant_id)
-        if row is None:
-            raise GrantNotFound("there is no such grant")
-        entry = self._opened(*row)
-        self._cache.put(entry, ticket)
+        _, entry = await self._read(grant_id)
         return entry
 
     async def prove(self, grant_id: str) -> Entry:
@@ -116,6 +110,7 @@ class Refresher:
         """*stored*, opened, with the dice thrown for when it counts as stale."""
         margin = stale_margin(stored.expires_at - stored.obtained_at, self._means.dice.roll())
         return LiveToken(
+            stored.scope_key,
             self._seals.access_token(grant, stored),
             stored.scopes,
             stored.obtained_at,
@@ -128,6 +123,26 @@ class Refresher:
         self._closing = True
         if self._flights:
             await asyncio.wait(list(self._flights.values()), timeout=REFRESH_LIMIT + STORE_LIMIT)
+
+    async def _read(self, grant_id: str) -> tuple[Grant, Entry]:
+        ticket = self._cache.ticket()
+        row = await self._means.store.read(grant_id)
+        if row is None:
+            raise GrantNotFound("there is no such grant")
+        grant, stored = row
+        entry = Entry.of(grant, self._opened(grant, stored))
+        self._cache.put(entry, ticket)
+        return grant, entry
+
+    def _opened(self, grant: Grant, stored: tuple[StoredToken, ...]) -> tuple[LiveToken, ...]:
+        now = self._means.clock.now()
+        tokens = []
+        if grant.state is GrantState.ACTIVE:
+            for token in stored:
+                with suppress(SealBroken):
+                    if now < token.expires_at:
+                        tokens.append(self.live(grant, token))
+        return tuple(tokens)
 
     # -- flights ------------------------------------------------------------------------------
 
@@ -180,10 +195,10 @@ class Refresher:
         lease: Lease | None = claim
         try:
             # Again, now that nobody else writes: the row read before the lease may be old.
-            entry = await self.load(grant_id)
+            grant, entry = await self._read(grant_id)
             if self._settled(entry, scopes, satisfied, proof):
                 return entry
-            await self._asking.refresh(entry.grant, claim, scopes)
+            await self._asking.refresh(grant, claim, scopes)
             lease = None
             return await self.load(grant_id)
         finally:
@@ -203,28 +218,18 @@ class Refresher:
 
     def _settled(self, entry: Entry, scopes: Scopes | None, satisfied: Satisfied, proof: bool) -> bool:
         """Whether the issuer need not be asked: a token will do, or the grant is not to be refreshed."""
-        grant, now = entry.grant, self._means.clock.now()
-        if grant.state is GrantState.REVOKED:
+        now = self._means.clock.now()
+        if entry.state is GrantState.REVOKED:
             return True
         if proof:
             return False
-        if grant.state is GrantState.NEEDS_CONSENT:
+        if entry.state is GrantState.NEEDS_CONSENT:
             return True
-        if grant.state is GrantState.BLOCKED and not (grant.probe_at is not None and now >= grant.probe_at):
+        if entry.state is GrantState.BLOCKED and not (entry.probe_at is not None and now >= entry.probe_at):
             return True
-        if grant.uncertain_since is not None:
+        if entry.uncertain:
             return False
-        if scopes is not None and scopes - grant.granted:
+        if scopes is not None and scopes - entry.granted:
             return True
-        live = entry.tokens.get("" if scopes is None else scope_key(scopes, grant.granted))
+        live = entry.token("" if scopes is None else scope_key(scopes, entry.granted))
         return live is not None and satisfied(live, now)
-
-    def _opened(self, grant: Grant, stored: tuple[StoredToken, ...]) -> Entry:
-        now = self._means.clock.now()
-        tokens = {}
-        if grant.state is GrantState.ACTIVE:
-            for token in stored:
-                with suppress(SealBroken):
-                    if now < token.expires_at:
-                        tokens[token.scope_key] = self.live(grant, token)
-        return Entry(grant, MappingProxyType(tokens))
