@@ -22,9 +22,13 @@ html_theme = "furo"
 html_title = f"grantkeeper {release}"
 html_show_sphinx = False
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["wide.css"]
 
 default_role = "code"
 autodoc_typehints = "description"
+# Not the arguments of constructors that nobody calls.
+autodoc_typehints_description_target = "documented_params"
 autodoc_member_order = "bysource"
 python_use_unqualified_type_names = True
 # The built documentation links nowhere outside, so that it can be built and read without a network.

@@ -184,15 +184,14 @@ def reasons() -> str:
 
 
 def settings() -> str:
-    """Every setting by its name in the environment and in the file."""
+    """Every setting by its name in the environment; the page says how the file spells it."""
     from grantkeeper.settings import SETTINGS
 
     return table(
-        ["environment", "grantkeeper.toml", "without it", "what it does"],
+        ["environment", "without it", "what it does"],
         [
             (
                 f"`{setting.environment}`",
-                f"`{setting.name}`",
                 f"`{setting.default}`" if setting.default else setting.usual or "nothing",
                 setting.sentence
                 + ("" if setting.used else " *Read and checked, and not used yet in this release.*"),
@@ -217,6 +216,8 @@ def commands() -> str:
     from grantkeeper.cli.main import app
 
     written = str(app.generate_docs(output_format="markdown", heading_level=1, include_hidden=False))
+    # The parser takes `python -m sphinx`, which runs us here, for a part of its own name.
+    written = re.sub(r"^(grantkeeper .*?) -m \S+", r"\1", written, flags=re.MULTILINE)
     # The title, the table of contents and the list of commands: Sphinx makes its own.
     return written[written.index("## grantkeeper ") :]
 

@@ -14,6 +14,9 @@ A fenced block of ``python`` or ``sh`` runs. A comment on the line before it cha
 ``<!-- example: prints -->``
     A ``text`` block: the block before it printed each of these lines; ``…`` stands for anything.
 
+A block inside a comment runs and is not shown, for what the page needs and its reader has
+got already. Its mark, if it has one, stands there bare: ``example: stays: URL``.
+
 A page finds a directory that holds Google's client file (the emulator's) alone, and the
 settings that make the emulator Google; a page that starts an emulator of its own finds
 nothing. Python blocks share their names, and `code` is a new one-time code, with forced
@@ -47,7 +50,7 @@ from urllib.parse import urlsplit
 from grantkeeper.testing.google import GoogleEmulator
 
 BLOCK = re.compile(
-    r"^(?:<!-- example: (?P<how>[^\n]*) -->\n+)?```(?P<language>[a-z]+)[^\n]*\n(?P<text>.*?)^```$",
+    r"^(?:(?:<!-- )?example: (?P<how>[^\n]*?)(?: -->)?\n+)?```(?P<language>[a-z]+)[^\n]*\n(?P<text>.*?)^```$",
     re.MULTILINE | re.DOTALL,
 )
 PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+|(?<=--port )\d+")

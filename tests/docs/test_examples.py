@@ -1,6 +1,7 @@
 """The examples in README, tutorial and how-to guides do what the pages say."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -148,6 +149,35 @@ exec python -m http.server --bind 127.0.0.1 --directory . 8000
 
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_block_in_a_comment_runs_unseen(tmp_path: Path, reader: Reader):
+    """
+    What a page needs and its reader has already is done, and may carry a mark.
+    """
+    text = """
+<!-- Unseen:
+```sh
+WORD=hello
+```
+example: not run: it would fail
+```sh
+exit 1
+```
+-->
+```sh
+test "$WORD" = hello
+```
+"""
+    assert 2 == reader.read(page(tmp_path, text))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_example_hides_from_the_runner(page: Path):
+    """
+    A block that is indented would look like an example and never run.
+    """
+    assert [] == re.findall(r"^[ \t>]+```(?:python|sh)\b", page.read_text("utf-8"), re.MULTILINE)
 
 
 def test_a_bare_code_block_needs_no_runner(tmp_path: Path):

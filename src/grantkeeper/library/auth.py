@@ -28,8 +28,10 @@ class GrantAuth:
     """
     Puts the user's token into requests; made by ``keeper.auth(grant_id)``.
 
-    >>> # httpx.AsyncClient(auth=keeper.auth(grant.id))
-    >>> # requests.get(url, auth=keeper.auth(grant.id))
+    For example::
+
+        httpx.AsyncClient(auth=keeper.auth(grant.id))
+        requests.get(url, auth=keeper.auth(grant.id))
     """
 
     requires_request_body = False

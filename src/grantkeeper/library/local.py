@@ -46,8 +46,10 @@ class Keeper(Calls):
     be made once for the whole program, before it forks: each process opens the
     database for itself when it first needs it.
 
-    >>> # async with Keeper.open("sqlite:///grants.db", clients="client_secret.json") as keeper:
-    >>> #     grant = await keeper.redeem(code, source="ios")
+    For example::
+
+        async with Keeper.open("sqlite:///grants.db", clients="client_secret.json") as keeper:
+            grant = await keeper.redeem(code, source="ios")
     """
 
     def __init__(self, home: Home[KeeperCore], carry: Carrier) -> None:

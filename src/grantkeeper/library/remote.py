@@ -107,8 +107,10 @@ class RemoteKeeper(Calls):
     """
     The same calls as `grantkeeper.Keeper`, against a service; errors are the same, too.
 
-    >>> # async with RemoteKeeper("https://keeper.example.com", key) as keeper:
-    >>> #     token = await keeper.access_token(grant_id)
+    For example::
+
+        async with RemoteKeeper("https://keeper.example.com", key) as keeper:
+            token = await keeper.access_token(grant_id)
 
     Args:
         url: Of the service; HTTPS, or plain HTTP on loopback.
