@@ -127,21 +127,44 @@ def http() -> str:
 
 def _fields(title: str, parameters: list[Any], schemas: dict[str, Any]) -> list[str]:
     rows = [
-        (f"`{one['name']}`", one["in"], _kind(one["schema"], schemas), "yes" if one.get("required") else "no")
+        (
+            f"`{one['name']}`",
+            f"{one['in']}, required" if one.get("required") else one["in"],
+            _kind(one["schema"], schemas),
+            one.get("description") or _said(one["schema"]),
+        )
         for one in parameters
         if "name" in one
     ]
-    return [f"*{title}:*", "", table(["name", "in", "type", "required"], rows), ""] if rows else []
+    return [f"*{title}:*", "", _without_empty(["name", "in", "type", "meaning"], rows), ""] if rows else []
 
 
 def _properties(title: str, name: str, schemas: dict[str, Any], must: str) -> list[str]:
     schema = schemas[name]
     required = schema.get("required", [])
     rows = [
-        (f"`{field}`", _kind(about, schemas), must if field in required else "")
+        (
+            f"`{field}`",
+            # In a body null is the same as nothing, which its row says already.
+            _kind(about, schemas).removesuffix("" if must == "always" else " or null"),
+            must if field in required else "",
+            _said(about),
+        )
         for field, about in schema.get("properties", {}).items()
     ]
-    return [f"*{title}:*", "", table(["field", "type", ""], rows), ""] if rows else []
+    return [f"*{title}:*", "", _without_empty(["field", "type", "", "meaning"], rows), ""] if rows else []
+
+
+def _said(schema: dict[str, Any]) -> str:
+    """What a field's schema says about its meaning."""
+    said = schema.get("description") or next(filter(None, map(_said, schema.get("anyOf", []))), "")
+    return str(said)
+
+
+def _without_empty(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table without the columns in which nothing stands."""
+    kept = [place for place in range(len(head)) if any(row[place] for row in rows)]
+    return table([head[place] for place in kept], [[row[place] for place in kept] for row in rows])
 
 
 def _kind(schema: dict[str, Any], schemas: dict[str, Any]) -> str:
