@@ -145,8 +145,8 @@ def _properties(title: str, name: str, schemas: dict[str, Any], must: str) -> li
     rows = [
         (
             f"`{field}`",
-            # In a body null is the same as nothing, which its row says already.
-            _kind(about, schemas).removesuffix("" if must == "always" else " or null"),
+            # Where a field may be left out, null is the same as nothing.
+            _kind(about, schemas).removesuffix("" if field in required else " or null"),
             must if field in required else "",
             _said(about),
         )
