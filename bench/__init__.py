@@ -2,5 +2,6 @@
 ``make bench``: what grantkeeper costs, measured beside what it is compared with.
 
 Every figure that compares two things measures them in turns within one run, so
-that a busy machine slows both. Nothing here passes or fails by speed.
+that a busy machine slows both. Nothing here passes or fails by speed. It needs
+Linux: memory and processor time are read from ``/proc``.
 """

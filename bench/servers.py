@@ -60,6 +60,8 @@ def process(command: Sequence[str], environment: Mapping[str, str], directory: P
     overdue = threading.Timer(START_SECONDS, running.kill)
     overdue.start()
     said = []
+    # Whatever it says later must not fill the pipe.
+    drain = threading.Thread(target=running.stdout.read, daemon=True)
     try:
         for line in running.stdout:
             said.append(line)
@@ -68,8 +70,7 @@ def process(command: Sequence[str], environment: Mapping[str, str], directory: P
         else:
             raise RuntimeError(f"{' '.join(command)} did not start: {''.join(said)[-2000:]}")
         overdue.cancel()
-        # Whatever it says from now on must not fill the pipe.
-        threading.Thread(target=_drain, args=(running,), daemon=True).start()
+        drain.start()
         yield Server(found[0], running.pid)
     finally:
         overdue.cancel()
@@ -79,12 +80,9 @@ def process(command: Sequence[str], environment: Mapping[str, str], directory: P
         except subprocess.TimeoutExpired:
             running.kill()
             running.wait()
-
-
-def _drain(running: "subprocess.Popen[str]") -> None:
-    assert running.stdout is not None
-    for _ in running.stdout:
-        pass
+        if drain.ident is not None:
+            drain.join()
+        running.stdout.close()
 
 
 @contextmanager
