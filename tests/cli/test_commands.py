@@ -207,6 +207,23 @@ def test_doctor_finds_what_is_wrong_and_mends_permissions(
     assert 0o600 == stat.S_IMODE((place / "keys.json").stat().st_mode)
 
 
+def test_doctor_tells_another_deployments_keys(
+    installed: Command, place: Path, google_emulator: GoogleEmulator
+) -> None:
+    """
+    A keys.json that did not seal this database is wrong, however well it works by itself.
+    """
+    installed("redeem", stdin=google_emulator.code("ada@example.com"))
+    healthy = installed("doctor", "--json")
+    (place / "keys.json").unlink()
+    installed("init")
+    ill = installed("doctor", "--json")
+
+    seals = [check["verdict"] for said in (healthy, ill) for check in said.json["checks"]
+             if check["check"] == "seals"]  # fmt: skip
+    assert (0, 1, ["ok", "wrong"]) == (healthy.status, ill.status, seals)
+
+
 def test_doctor_says_that_google_is_not_reached(installed: Command, google_emulator: GoogleEmulator) -> None:
     """
     The check that fails is named.

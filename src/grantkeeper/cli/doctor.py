@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grantkeeper.cli.common import FAILED, HUMAN, OK, Manner, answer, settings
-from grantkeeper.errors import GrantkeeperError, HttpFailed, SettingsInvalid
+from grantkeeper.errors import GrantkeeperError, HttpFailed, SealBroken, SettingsInvalid
 
 if TYPE_CHECKING:
     from grantkeeper.model import Client
+    from grantkeeper.ports import Store
     from grantkeeper.settings import Settings
 
 PRIVATE = 0o600
 SKEW_SECONDS = 30.0
 LEAST_FREE = 256 * 1024 * 1024
+LOOKED_AT = 20
+"""Grants whose seals are tried: one is enough to know another deployment's keys."""
+
 SLOW_SEAL = 100e-6
 """A seal takes some microseconds; a hundred say that something is very wrong with this machine or library."""
 
@@ -144,6 +148,9 @@ async def _database(found: "Settings") -> AsyncIterator[Finding]:
     try:
         await store.ready()
         yield Finding("database", Verdict.OK, f"{path.name} can be read and written")
+        fit = await _fit(found, store)
+        if fit is not None:
+            yield fit
         now = adapters.clock(found).now()
         callers = [
             one
@@ -168,6 +175,25 @@ async def _database(found: "Settings") -> AsyncIterator[Finding]:
     if free < LEAST_FREE:
         says = f"only {free // 2**20} MiB are free beside the database"
         yield Finding("disk", Verdict.WRONG, says, "Make room: a full disk loses sign-ins.")
+
+
+async def _fit(found: "Settings", store: "Store") -> Finding | None:
+    """That keys.json is the one which sealed what the database holds; ``None`` while there is nothing."""
+    from grantkeeper.keeper.seals import Seals
+    from grantkeeper.library import adapters
+    from grantkeeper.ports import GrantQuery
+
+    try:
+        seals = Seals(adapters.sealer(found))
+    except SettingsInvalid:
+        return None  # `_keys` says it.
+    sealed = [one for one in await store.search(GrantQuery(limit=LOOKED_AT)) if one.refresh_token is not None]
+    try:
+        for grant in sealed:
+            seals.refresh_token(grant)
+    except SealBroken as error:
+        return Finding("seals", Verdict.WRONG, error.text, error.hint)
+    return Finding("seals", Verdict.OK, "keys.json opens what the database holds") if sealed else None
 
 
 def _clients(found: "Settings") -> list[Finding]:
