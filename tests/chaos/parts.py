@@ -247,36 +247,46 @@ async def _ask_on(calls: Calls, node: Node, grant: str, until: list[float]) -> l
 
 
 async def endings(town: Town, seed: int, rounds: int) -> Counts:
-    """SIGTERM while Google thinks: refresh and sign-in under way are finished, stored and answered."""
+    """SIGTERM, twice, while Google thinks: what is under way is finished, stored and answered."""
     counts: Counts = Counter()
     async with Calls(town.caller_key) as calls:
         for turn in range(rounds):
             dice = random.Random(seed + turn)
             (node,) = await away(town.start, 1, workers=1 + turn % 2)
-            grant, _ = await _signed_in(town, calls, node.url, f"{seed + turn}@end.example")
-            await away(town.google.advance, HOUR)
+            expired, _ = await _signed_in(town, calls, node.url, f"{seed + turn}@end.example")
+            await away(town.google.advance, 300)
+            stale, _ = await _signed_in(town, calls, node.url, f"{seed + turn}-stale@end.example")
+            old = await calls.token(node.url, stale)
+            await away(town.google.advance, HOUR - 300)
             code = await away(town.google.code, f"{seed + turn}-late@end.example", SCOPES)
             await away(town.google.fault, "token", "slow", seconds=1.5)
-            before = await away(town.asked, "refresh_token")
-            sent = await away(town.asked, "authorization_code")
-            token = asyncio.ensure_future(calls.token(node.url, grant))
-            grown = asyncio.ensure_future(calls.redeem(node.url, code, _key(code)))
-            await _until_asked(town, refresh_token=before + 1, authorization_code=sent + 1)
+            refreshes = 2 + await away(town.asked, "refresh_token")
+            codes = 1 + await away(town.asked, "authorization_code")
+            under_way = [
+                asyncio.ensure_future(calls.token(node.url, expired)),
+                asyncio.ensure_future(calls.redeem(node.url, code, _key(code))),
+            ]
+            # Served at once, while a refresh that nobody waits for runs beside.
+            beside = await calls.token(node.url, stale)
+            await _until_asked(town, refresh_token=refreshes, authorization_code=codes)
             await asyncio.sleep(dice.uniform(0.0, 0.3))
 
             node.signal()
-            answers = await asyncio.gather(token, grown)
+            await asyncio.sleep(dice.uniform(0.0, 1.5))
             status = await away(node.stop)
+            refreshed, redeemed = await asyncio.gather(*under_way)
             await away(town.google.heal)
 
-            assert (["ok", "ok"], 0) == ([answer.error for answer in answers], status)
+            assert ("ok", "ok", 0) == (refreshed.error, redeemed.error, status)
+            assert old.body["access_token"] == beside.body["access_token"]
             (heir,) = await away(town.at_least, 1)
-            again = await calls.token(heir.url, grant)
-            assert answers[0].body["access_token"] == again.body["access_token"]
+            again = [await calls.token(heir.url, grant) for grant in (expired, stale)]
+            assert refreshed.body["access_token"] == again[0].body["access_token"]
+            assert old.body["access_token"] != again[1].body["access_token"]
             repeated = await calls.redeem(heir.url, code, _key(code))
-            assert answers[1].body["grant"]["id"] == repeated.body["grant"]["id"]
-            assert before + 1 == await away(town.asked, "refresh_token")
-            counts.update(signals=1, finished_refreshes=1, finished_redemptions=1)
+            assert redeemed.body["grant"]["id"] == repeated.body["grant"]["id"]
+            assert refreshes == await away(town.asked, "refresh_token")
+            counts.update(signals=2, finished_refreshes=2, finished_redemptions=1)
     return counts
 
 

@@ -54,7 +54,17 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Our own signals only, and as they were afterwards."""
+        """Nothing: signals are heard for longer than it serves, see `hearing`."""
+        yield
+
+    @contextlib.contextmanager
+    def hearing(self) -> Iterator[None]:
+        """
+        End on our own signals, and leave them as they were afterwards.
+
+        To be held until all is closed: a second signal must not end the process
+        while it finishes what the first one found under way.
+        """
         before = {number: signal.signal(number, self.handle_exit) for number in self._handled}
         try:
             yield
@@ -143,13 +153,16 @@ async def run_node(
         GrantkeeperError: The core cannot be opened.
     """
     core = await KeeperCore.open(settings, public_url=url)
-    try:
-        app = create_app(core, log=log, board=board)
-        settle_memory()
-        async with app.service.watch():
-            await Server(server_config(app), on_ready, handled).serve([listener])
-    finally:
-        await core.close()
+    with contextlib.ExitStack() as until_closed:
+        try:
+            app = create_app(core, log=log, board=board)
+            server = Server(server_config(app), on_ready, handled)
+            until_closed.enter_context(server.hearing())
+            settle_memory()
+            async with app.service.watch():
+                await server.serve([listener])
+        finally:
+            await core.close()
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
