@@ -63,7 +63,8 @@ async def test_a_fresh_token_takes_the_raw_lane(app: App, core: FakeCore, log: R
 
     assert ["fresh_token"] == [name for name, _ in core.calls]
     assert (reads, []) == (core.store.reads, log.lines)
-    assert 2 == app.service.tally.numbers().requests["/v1/token POST 200"]
+    numbers = app.service.tally.numbers()
+    assert (2, 1) == (numbers.requests["/v1/token POST 200"], numbers.events["token memory"])
 
 
 @pytest.mark.parametrize("fresh", [True, False])

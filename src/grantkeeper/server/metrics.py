@@ -75,10 +75,11 @@ class Tally:
     def numbers(self) -> Numbers:
         """All of it, as of now."""
         requests = self._requests + Counter({(TOKEN_ROUTE, "POST", 200): self.hits})
+        events = Counter(dict(self._events)) + Counter({("token", "memory"): self.hits})
         return Numbers(
             requests={f"{route} {method} {status}": n for (route, method, status), n in requests.items()},
             seconds={route: list(row) for route, row in self._seconds.items()},
-            events={f"{kind} {outcome}": n for (kind, outcome), n in dict(self._events).items()},
+            events={f"{kind} {outcome}": n for (kind, outcome), n in events.items()},
             gauges={"workers": 1.0, "resident_memory_bytes": _resident()},
         )
 
