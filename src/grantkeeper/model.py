@@ -474,7 +474,7 @@ class Preflight:
     consent_needed: bool
     missing_scopes: frozenset[str]
     how: str
-    login_hint: str | None
+    login_hint: str | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ from tests.keeper.fault_kit import (
 )
 from tests.keeper.fault_table import CERTS, DISCOVERY, REVOKE, TOKEN, Document, Row
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 TABLES = {"token": TOKEN, "certs": CERTS, "discovery": DISCOVERY, "revoke": REVOKE}
 KEY = "idempotency-key-0123456789"

@@ -37,7 +37,7 @@ OWNER = "connect"
 class Begin:
     """Where to send the browser, and the cookie that must come back with it."""
 
-    url: str
+    url: str = field(repr=False)  # It has the cookie's value in it, as the state.
     cookie: str = field(repr=False)
     max_age: int = int(STATE_LIFE.total_seconds())
 
