@@ -31,8 +31,8 @@ def pause(attempt: int, roll: float, retry_after: float | None = None) -> float:
 
 
 def revocation_pause(attempt: int, roll: float) -> float:
-    """Seconds until the issuer is told again of a revocation: a minute at first, at most six hours."""
-    ceiling = min(60.0 * 2.0 ** min(attempt - 1, 16), 6 * 3600.0)
+    """Seconds until the issuer is told again of a revocation: seconds at first, at most six hours."""
+    ceiling = min(10.0 * 2.0 ** min(attempt - 1, 16), 6 * 3600.0)
     return ceiling / 2 + ceiling / 2 * roll
 
 

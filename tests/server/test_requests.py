@@ -126,6 +126,30 @@ def test_a_repeated_form_parameter_is_refused() -> None:
     assert "a parameter was sent more than once" == complaint(b"code=a&%3Cb%3E=1&%3Cb%3E=2", FORM, RedeemBody)
 
 
+@pytest.mark.parametrize(
+    "raw, named",
+    [
+        (b'{"code":"a","code":"b"}', "code"),
+        (b'{"code" : "a", "client":"b", "c\\u006fde":"b"}', "code"),
+        (b'{"code":"a","<b>":1,"<b>":2}', "a parameter"),
+        (b'{"code":"a","more":{"x":1,"x":2}}', "a parameter"),
+    ],
+)
+def test_a_repeated_name_in_json_is_refused(raw: bytes, named: str) -> None:
+    """
+    As in a form, however the name is spelt.
+    """
+    assert f"{named} was sent more than once" == complaint(raw, JSON, RedeemBody)
+
+
+@pytest.mark.parametrize("raw", [b'{"code":"\\"code\\":"}', b'{"more":{"code":1},"code":"c\\u0041"}'])
+def test_what_only_looks_like_a_repeat_is_read(raw: bytes) -> None:
+    """
+    A text may quote a name, and an object inside has names of its own.
+    """
+    assert parse_body(RedeemBody, raw, JSON).code in ('"code":', "cA")
+
+
 @pytest.mark.parametrize("raw", [b"code=%ff", b"code=\xc3\xa4", b"&".join([b"a=1"] * 101)])
 def test_a_hostile_form_is_refused(raw: bytes) -> None:
     """

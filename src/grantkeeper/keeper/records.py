@@ -1,5 +1,6 @@
 """Finding, listing and describing grants."""
 
+import re
 from dataclasses import replace
 from datetime import datetime
 
@@ -18,6 +19,8 @@ from grantkeeper.model import AuditEvent, Description, End, Grant, GrantState
 from grantkeeper.ports import GrantQuery, Note, Replace
 
 MOST_LISTED = 1000
+# Pages are in order of id, so the last id of one says where the next begins.
+CURSOR = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 MOST_AMBIGUOUS = 20
 LONGEST_USER = 255
 
@@ -118,7 +121,7 @@ class Records:
             wanted = None if state is None else GrantState(state)
         except ValueError:
             raise InvalidRequest(f"state must be one of {', '.join(GrantState)}") from None
-        if cursor is not None and not (0 < len(cursor) <= 64 and cursor.isascii() and cursor.isprintable()):
+        if cursor is not None and not CURSOR.fullmatch(cursor):
             raise InvalidRequest("cursor must be the next_cursor of the page before")
         query = GrantQuery(
             client_ids=self._client_ids(client, clients),

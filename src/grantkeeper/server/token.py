@@ -19,7 +19,7 @@ from grantkeeper.server.answers import TokenAnswer
 from grantkeeper.server.bodies import TokenBody
 from grantkeeper.server.call import Call
 from grantkeeper.server.metrics import TOKEN_ROUTE
-from grantkeeper.server.requests import LARGEST_BODY
+from grantkeeper.server.requests import LARGEST_BODY, may_repeat
 from grantkeeper.server.service import Service
 from grantkeeper.server.wire import Answer, json_answer
 
@@ -72,7 +72,7 @@ def from_memory(service: Service, caller: Caller, message: Message) -> bytes | N
     if message["type"] != "http.request" or message.get("more_body", False):
         return None
     raw = message["body"]
-    if len(raw) > LARGEST_BODY:
+    if len(raw) > LARGEST_BODY or may_repeat(raw):
         return None
     try:
         body = _decode(raw)
