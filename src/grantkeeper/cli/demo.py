@@ -31,7 +31,7 @@ def demo(*, keep: bool = False, manner: Manner = HUMAN) -> int:
             with Stage(Path(folder)) as stage:
                 teller = Teller(stderr=manner.json)
                 play(stage, teller)
-                teller.end("That is the main job: one sign-in, and a backend that works while its user is away.")
+                teller.end("That is the main job: one sign-in, and a backend that works for its user.")
                 if keep:
                     from grantkeeper.demo.web import serve
 
