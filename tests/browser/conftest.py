@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from grantkeeper.demo.stage import Stage
 from grantkeeper.demo.web import create_app
@@ -24,6 +24,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# A browser on a busy machine; the default of five seconds is for an idle one.
+expect.set_options(timeout=30_000)
 PICTURES = Path(__file__).parents[2] / ".build" / "screenshots"
 
 

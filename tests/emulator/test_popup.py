@@ -92,7 +92,7 @@ def site(emulator: EmulatorServer) -> Iterator[Site]:
 def page(chromium: Browser, site: Site) -> Iterator[Page]:
     context = chromium.new_context()
     page = context.new_page()
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(30_000)
     page.goto(site.origin)
     yield page
     context.close()
