@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
+from grantkeeper.keeper.redeem import CLAIM_SECONDS
 from grantkeeper.testing.google import Code
 from tests.chaos.calls import Answer, Calls, away
 from tests.chaos.town import SCOPES, Node, Town, some
@@ -20,9 +21,6 @@ from tests.chaos.town import SCOPES, Node, Town, some
 HOUR = 3700
 PROMISE = 1.0
 """Seconds after an acknowledged revocation in which the last token may be handed out (design section 9)."""
-
-CLAIM_SECONDS = 36.0
-"""Longer than an unsettled claim is left to an owner who died."""
 
 Counts = Counter[str]
 Part = Callable[[Town, int, int], Coroutine[Any, Any, Counts]]
@@ -143,7 +141,7 @@ async def kills(town: Town, seed: int, rounds: int) -> Counts:
             counts.update(kills=len(victims))
             nodes = list(await away(town.at_least, 3))
         if town.patient:
-            await asyncio.sleep(CLAIM_SECONDS)
+            await asyncio.sleep(CLAIM_SECONDS + 1.0)
         else:
             await away(town.lapse)
         counts += await _told_the_truth(calls, nodes, unanswered, acknowledged)

@@ -228,7 +228,7 @@ class Town:
             db.close()
 
     def lapse(self) -> None:
-        """As if the half minute were over that a claim is left to its owner: all owners are dead."""
+        """As if the time were over that a claim is left to its owner: all owners are dead."""
         db = apsw.Connection(str(self.folder / "grants.db"))
         try:
             db.set_busy_timeout(10_000)
