@@ -305,5 +305,5 @@ PARTS: dict[str, Part] = {
     "endings": endings,
 }
 
-ROUNDS = {"one-refresh": 30, "one-redemption": 30, "kills": 60, "revocations": 60, "endings": 12}
+ROUNDS = {"one-refresh": 20, "one-redemption": 20, "kills": 60, "revocations": 30, "endings": 8}
 """Of the long form; 60 rounds of kills are 360 redemptions."""

@@ -60,17 +60,18 @@ class Server(uvicorn.Server):
     @contextlib.contextmanager
     def hearing(self) -> Iterator[None]:
         """
-        End on our own signals, and leave them as they were afterwards.
+        End on our own signals, and be deaf to them once all is closed.
 
-        To be held until all is closed: a second signal must not end the process
-        while it finishes what the first one found under way.
+        To be held until then. A second signal must neither end the process while it
+        finishes what the first one found under way, nor spoil its exit status.
         """
-        before = {number: signal.signal(number, self.handle_exit) for number in self._handled}
+        for number in self._handled:
+            signal.signal(number, self.handle_exit)
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number in self._handled:
+                signal.signal(number, signal.SIG_IGN)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, and say so."""

@@ -29,6 +29,7 @@ from grantkeeper.server.node import GRACE_SECONDS
 if TYPE_CHECKING:
     from grantkeeper.settings import Settings
 
+ENDING: Final = (signal.SIGINT, signal.SIGTERM)
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = GRACE_SECONDS + 10.0
 POLL_SECONDS: Final = 0.05
@@ -115,15 +116,18 @@ class Supervisor:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
+        """Stop on a signal, and be deaf to more of them once the workers have ended; see `Server.hearing`."""
+
         def stop(number: int, frame: object) -> None:
             self._stopping.set()
 
-        before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in ENDING:
+            signal.signal(number, stop)
         try:
             yield
         finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+            for number in ENDING:
+                signal.signal(number, signal.SIG_IGN)
 
     def _spawn(self, failures: int) -> None:
         word, said = os.pipe()
