@@ -92,10 +92,6 @@ def report(outcomes: list[Outcome], began: datetime) -> str:
         f"{os.cpu_count()} processors."
     )
     lines = [
-        "---",
-        "orphan: true",
-        "---",
-        "",
         "# Crash and race, with real processes",
         "",
         made,

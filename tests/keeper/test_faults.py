@@ -142,7 +142,8 @@ async def test_a_refresh_meets_a_fault(node: Node, name: str, row: Row) -> None:
     """
     The caller hears what is wrong; only a true refusal changes the state, and nothing changes the token.
     """
-    before = await signed_in(node, f"{name}@refresh.example")
+    email = f"{name}@refresh.example"
+    before = await signed_in(node, email)
     node.strike("token", name, grant_type="refresh_token", **row.options)
 
     outcome, result = await told(node.core.access_token(before.id))
@@ -162,10 +163,10 @@ async def test_a_refresh_meets_a_fault(node: Node, name: str, row: Row) -> None:
     if "retry_after" in row.options:
         assert isinstance(result, GrantkeeperError)
         assert row.options["retry_after"] <= (result.retry_after or 0)
-    await works_again(node, before, after)
+    await works_again(node, email, before, after)
 
 
-async def works_again(node: Node, before: Grant, after: Grant) -> None:
+async def works_again(node: Node, email: str, before: Grant, after: Grant) -> None:
     """The refresh token that was stored before the fault is the one that works after it."""
     if after.state is GrantState.BLOCKED:
         asked = sent(node.google, "refresh_token")
@@ -178,8 +179,7 @@ async def works_again(node: Node, before: Grant, after: Grant) -> None:
         assert isinstance(result, ConsentRequired)
         assert (after.reason, "consent_required") == (result.reason, outcome)
         assert asked == sent(node.google, "refresh_token")
-        user = node.google.get("users")[-1]["email"]
-        await node.core.redeem(RedeemRequest(code=node.google.code(user, SCOPES, access_type="online")))
+        await node.core.redeem(RedeemRequest(code=node.google.code(email, SCOPES, access_type="online")))
     node.google.advance(HOUR)
 
     token = await node.core.access_token(before.id)

@@ -59,6 +59,8 @@ AT_REDEEM = (
     "invalid_grant",
     "lost",
 )
+FOR_MACHINES = ("/metrics", "/readyz", "/healthz", "/.well-known/jwks.json", "/openapi.json")
+
 AT_REFRESH = (
     "error_with_secrets",
     "html",
@@ -244,7 +246,7 @@ class Life:
         self.google.fault("token", "invalid_client")
         assert 503 == (await self.redeem(self.code("last@secret.example"))).status
         self.google.heal()
-        for path in ("/metrics", "/readyz", "/healthz", "/.well-known/jwks.json", "/openapi.json"):
+        for path in FOR_MACHINES:
             assert 200 == (await self.ask("GET", path)).status
 
 
@@ -262,9 +264,8 @@ def check_answers(life: Life) -> None:
             token = said.json["access_token"]
             told = told.replace(json.dumps(token), "")
         assert [] == leaks([told]), (method, path, said.status)
-        assert life.key not in told, (method, path)
-        assert VERIFIER not in told, (method, path)
-        assert IDEMPOTENCY not in told, (method, path)
+        nowhere = life.secrets if path in FOR_MACHINES else {life.key, VERIFIER, IDEMPOTENCY}
+        assert [] == leaks([told], nowhere), (method, path)
 
 
 def check_files(folder: Path, secrets: set[str], name: str = "grants.db") -> None:
