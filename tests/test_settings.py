@@ -66,7 +66,6 @@ def test_every_setting_can_be_written_both_ways(here: Path) -> None:
     written = {
         "database_url": "sqlite:///grants.db",
         "keys": "safe/keys.json",
-        "keys_wrapped_by": "gcp-kms://projects/p/locations/l/keyRings/r/cryptoKeys/k",
         "public_url": "https://grants.example/",
         "proxy_hosts": "www.googleapis.com, photoslibrary.googleapis.com",
         "trusted_proxies": "10.0.0.0/8,::1",
@@ -86,7 +85,8 @@ def test_every_setting_can_be_written_both_ways(here: Path) -> None:
     by_variable = settings(here, **{name.upper(): value for name, value in written.items()})
     by_file = settings(here, "".join(f"{name} = {json.dumps(value)}\n" for name, value in written.items()))
 
-    assert {setting.name for setting in SETTINGS} == written.keys()
+    # A KMS is refused in this release, see below.
+    assert {setting.name for setting in SETTINGS} - {"keys_wrapped_by"} == written.keys()
     assert by_file == by_variable
     assert here / "safe/keys.json" == by_variable.keys
     assert "https://grants.example" == by_variable.public_url
@@ -95,6 +95,17 @@ def test_every_setting_can_be_written_both_ways(here: Path) -> None:
     assert (0, "shop.jobs:app") == (by_variable.statement_cache, by_variable.jobs_app)
     assert CondemnLimit(10, 0.5) == by_variable.condemn_limit
     assert (here / "clock", here / "caller.key") == (by_variable.clock_file, by_variable.caller_key_file)
+
+
+def test_a_kms_is_refused_with_the_news_that_it_comes_later(here: Path) -> None:
+    """
+    Nobody may believe keys.json to be sealed while it lies open.
+    """
+    (problem,) = problems(here, KEYS_WRAPPED_BY="gcp-kms://marker/key")
+
+    assert "GRANTKEEPER_KEYS_WRAPPED_BY" in problem
+    assert "extras `gcpkms`" in problem
+    assert "marker" not in problem
 
 
 def test_lists_and_numbers_may_be_toml_s_own(here: Path) -> None:

@@ -85,7 +85,7 @@ SETTINGS = (
     ),
     Setting(
         "keys_wrapped_by",
-        values.text,
+        values.kms_key,
         "The URI of the KMS key under which keys.json itself is sealed.",
         usual="keys.json is not sealed",
         used=False,

@@ -85,6 +85,15 @@ def database_file(url: str) -> Path:
     return Path(unquote(url.removeprefix("sqlite:///")))
 
 
+def kms_key(value: object, directory: Path) -> str:
+    """The URI of a KMS key; refused, because a keys.json believed to be sealed must not lie open."""
+    text(value, directory)
+    raise ValueError(
+        "asks for a keys.json sealed by a KMS: that comes with the extras `gcpkms`, `awskms` and `vault` in a "
+        "later release; leave it out and guard the file until then"
+    )
+
+
 def postgres_url(value: object, directory: Path) -> str:
     """A URL of PostgreSQL."""
     url = text(value, directory)

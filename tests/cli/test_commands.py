@@ -234,3 +234,37 @@ def test_doctor_says_that_google_is_not_reached(installed: Command, google_emula
 
     wrong = [check["check"] for check in said.json["checks"] if check["verdict"] == "wrong"]
     assert (1, ["issuer"]) == (said.status, wrong)
+
+
+def test_a_secret_given_as_an_argument_is_not_printed(installed: Command) -> None:
+    """
+    It is refused as usage, and the sentence does not repeat it.
+    """
+    said = installed("redeem", "4/the-code-itself", "--json")
+
+    assert 2 == said.status
+    assert "4/the-code-itself" not in said.out + said.err
+
+
+@pytest.mark.parametrize("arguments", [("--workers", "0"), ("--port", "65536"), ("--port", "-1")])
+def test_a_number_that_cannot_be_is_usage(installed: Command, arguments: tuple[str, str]) -> None:
+    """
+    Before anything is opened.
+    """
+    assert 2 == installed("serve", *arguments).status
+
+
+def test_a_refusal_in_json_has_the_remedy_of_the_services(
+    installed: Command, google_emulator: GoogleEmulator
+) -> None:
+    """
+    Reason, what is missing, and who can mend it.
+    """
+    code = google_emulator.code("leaver@example.com")
+    grant = installed("redeem", "--json", stdin=code).json["grant"]["id"]
+    installed("grants", "revoke", grant)
+
+    said = installed("token", grant, "--json")
+
+    assert 3 == said.status
+    assert {"error", "error_description", "hint", "reason", "missing_scopes", "remedy"} <= said.json.keys()

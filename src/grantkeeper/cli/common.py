@@ -82,7 +82,9 @@ def complain(error: GrantkeeperError, *, as_json: bool) -> None:
     if error.hint:
         hint(error.hint)
     if as_json:
-        answer({"error": error.code, "error_description": error.text, "hint": error.hint, **error.details})
+        from grantkeeper.server.wire import fields as told
+
+        answer({"error": error.code, "error_description": error.text, "hint": error.hint, **told(error)})
 
 
 def answer(value: Any) -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import grantkeeper
 from grantkeeper.cli import callers, grants, setup, use
@@ -78,6 +78,9 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def _plain(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        # It may be a code or a key, given where none belongs.
+        return "that is more than the command takes; a secret comes on standard input or in a file"
     return " ".join(str(error).split())
 
 

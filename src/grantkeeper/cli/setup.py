@@ -78,8 +78,13 @@ def serve(*, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, manner
     workers
         How many processes serve; each is a full node.
     """
+    from grantkeeper.errors import InvalidRequest
     from grantkeeper.server.serve import serve as run
 
+    if workers < 1:
+        raise InvalidRequest("--workers must be 1 or more")
+    if not 0 <= port <= 65535:
+        raise InvalidRequest("--port must be 0 to 65535")
     return run(settings(need_clients=True), host=host, port=port, workers=workers)
 
 

@@ -142,18 +142,19 @@ def refusal(error: GrantkeeperError) -> Answer:
         headers.append((b"retry-after", b"%d" % max(wait, 1)))
     if isinstance(error, CallerUnknown):
         headers.append((b"www-authenticate", b'Bearer realm="grantkeeper"'))
-    body = {"error": error.code, "error_description": error.text, "hint": error.hint, **_fields(error)}
+    body = {"error": error.code, "error_description": error.text, "hint": error.hint, **fields(error)}
     return Answer(STATUS[kind], msgspec.json.encode(body), tuple(headers), error.code)
 
 
-def _fields(error: GrantkeeperError) -> dict[str, Any]:
-    fields = {name: value for name, value in error.details.items() if value is not None}
-    if isinstance(error, (ConsentRequired, GrantBlocked)) and "remedy" not in fields:
+def fields(error: GrantkeeperError) -> dict[str, Any]:
+    """What an answer says beside code, sentence and hint, such as `reason` and `remedy`."""
+    found = {name: value for name, value in error.details.items() if value is not None}
+    if isinstance(error, (ConsentRequired, GrantBlocked)) and "remedy" not in found:
         default = Reason.ADMIN_POLICY_ENFORCED if isinstance(error, GrantBlocked) else None
-        reason = fields.get("reason", default)
+        reason = found.get("reason", default)
         if reason in set(Reason):
-            fields["remedy"] = REMEDIES[Reason(reason)]
-    return fields
+            found["remedy"] = REMEDIES[Reason(reason)]
+    return found
 
 
 def plain_refusal(status: int, code: str, text: str, hint: str, *headers: Header) -> Answer:
