@@ -89,8 +89,8 @@ def kms_key(value: object, directory: Path) -> str:
     """The URI of a KMS key; refused, because a keys.json believed to be sealed must not lie open."""
     text(value, directory)
     raise ValueError(
-        "asks for a keys.json sealed by a KMS: that comes with the extras `gcpkms`, `awskms` and `vault` in a "
-        "later release; leave it out and guard the file until then"
+        "asks for a keys.json sealed by a KMS: that comes with the extras `gcpkms`, `awskms` and `vault` in "
+        "a later release; leave it out and guard the file until then"
     )
 
 
