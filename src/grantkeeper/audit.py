@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter, deque
 from contextlib import suppress
 from datetime import datetime
+from itertools import islice
 
 from grantkeeper.errors import StoreUnavailable
 from grantkeeper.model import AuditEvent
@@ -35,6 +36,7 @@ class Audit:
         self._used: dict[str, datetime] = {}
         self._task: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     @property
     def full(self) -> bool:
@@ -79,21 +81,29 @@ class Audit:
         Raises:
             StoreUnavailable: It stays gathered.
         """
-        now = self._clock.now()
+        # One at a time: two would write the same twice.
+        async with self._writing:
+            await self._flush(self._clock.now())
+
+    async def _flush(self, now: datetime) -> None:
         while self._handed_out:
             key = self._handed_out.popleft()
             self._pending[key] += 1
             self._used[key[0]] = now
-        events = [*self._events] + [
-            AuditEvent(now, "token.handed_out", grant_id, caller, detail={"count": str(count)})
-            for (grant_id, caller), count in self._pending.items()
-        ]
-        for start in range(0, len(events), BATCH):
-            await self._store.append(events[start : start + BATCH])
-        # From here on they are written; what came meanwhile is at the ends of both queues.
-        for _ in range(len(events) - len(self._pending)):
-            self._events.popleft()
-        self._pending.clear()
+        # What is written is dropped before anything else can fail; what comes meanwhile joins at the end.
+        while events := list(islice(self._events, BATCH)):
+            await self._store.append(events)
+            for _ in events:
+                self._events.popleft()
+        while counts := list(islice(self._pending.items(), BATCH)):
+            await self._store.append(
+                [
+                    AuditEvent(now, "token.handed_out", grant_id, caller, detail={"count": str(count)})
+                    for (grant_id, caller), count in counts
+                ]
+            )
+            for key, _ in counts:
+                del self._pending[key]
         if self._used:
             used, self._used = self._used, {}
             await self._grants.touch(used)
