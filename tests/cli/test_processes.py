@@ -73,7 +73,7 @@ def test_the_emulator_runs_until_it_is_told_to_stop(place: Path) -> None:
         [*GRANTKEEPER, "emulator", "--port", "0", "--json"],
         cwd=place,
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        env={name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"},
         text=True,
     )
     try:

@@ -88,14 +88,11 @@ def complain(error: GrantkeeperError, *, as_json: bool) -> None:
 
 
 def answer(value: Any) -> None:
-    """Print a result as JSON."""
+    """Print a result as JSON, at once: who reads it through a pipe may wait for it while we go on."""
     import msgspec
 
-    print(
-        msgspec.json.format(
-            msgspec.json.encode(value, enc_hook=_unprintable, order="deterministic"), indent=2
-        ).decode()
-    )
+    encoded = msgspec.json.encode(value, enc_hook=_unprintable, order="deterministic")
+    print(msgspec.json.format(encoded, indent=2).decode(), flush=True)
 
 
 def _unprintable(value: object) -> object:
