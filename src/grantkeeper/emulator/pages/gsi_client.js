@@ -4,6 +4,7 @@
 {
   const HOME = new URL(document.currentScript.src).origin;
   const CLOSED_CHECK_MS = 300;
+  const ANSWER_GRACE_MS = 1000;
 
   const required = (config, name) => {
     if (typeof config[name] !== "string" || config[name] === "") {
@@ -58,21 +59,28 @@
     }
     popup.focus();
 
+    let grace;
     const finish = () => {
       clearInterval(watch);
+      clearTimeout(grace);
       window.removeEventListener("message", hear);
     };
     const hear = (event) => {
       const message = event.data;
-      if (event.origin !== HOME || event.source !== popup) return;
+      // A window that has closed meanwhile is no source any more; its name, which nobody else knows, is in the message.
+      if (event.origin !== HOME || (event.source && event.source !== popup)) return;
       if (!message || message.type !== "emulator-authorization" || message.id !== name) return;
       finish();
       if (typeof config.callback === "function") config.callback(message.answer);
     };
     const watch = setInterval(() => {
       if (!popup.closed) return;
-      finish();
-      fail(config, "popup_closed", "Popup window closed");
+      clearInterval(watch);
+      // It closes itself when it has answered, and on a busy machine the answer is still on its way.
+      grace = setTimeout(() => {
+        finish();
+        fail(config, "popup_closed", "Popup window closed");
+      }, ANSWER_GRACE_MS);
     }, CLOSED_CHECK_MS);
     window.addEventListener("message", hear);
   };
