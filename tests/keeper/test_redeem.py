@@ -551,3 +551,22 @@ async def test_who_leaves_does_not_stop_a_redemption(
 
     assert GrantState.ACTIVE == grant.state
     assert 1 == google_emulator.count("token", "authorization_code")
+
+
+async def test_a_shut_gate_leaves_the_code_as_good_as_before(
+    core: KeeperCore, google_emulator: GoogleEmulator
+) -> None:
+    """
+    Our client was refused a moment ago: the next code is not sent, not claimed, and works when all is mended.
+    """
+    google_emulator.fault("token", "invalid_client", count=1)
+    await refused(core, google_emulator.code("bob@example.com", SCOPES))
+    code = google_emulator.code(ADA, SCOPES)
+
+    errors = [await refused(core, code, idempotency_key=KEY) for _ in range(3)]
+    await asyncio.sleep(errors[0].retry_after or 0)
+    grant = await redeem(core, code, idempotency_key=KEY)
+
+    assert {"client_misconfigured"} == {error.code for error in errors}
+    assert GrantState.ACTIVE == grant.state
+    assert 1 == google_emulator.count("token", "authorization_code")

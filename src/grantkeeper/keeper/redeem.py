@@ -54,7 +54,7 @@ from grantkeeper.ports import DropTokens, Insert, Note, PutToken, Replace, Settl
 from grantkeeper.protocol.scopes import missing
 from grantkeeper.protocol.token_endpoint import BrokenAnswer
 
-CLAIM_SECONDS = 22.0
+CLAIM_SECONDS = 26.0
 """After this an unsettled claim's owner counts as dead; sending and storing fit in well."""
 
 AT_ONCE = 64
@@ -127,7 +127,6 @@ class Redeemer:
         issuer = self._means.issuer
         # What can fail without the code is done before it: discovery and keys.
         await issuer.prepare(plan.client)
-        self._gates.enter(plan.client)
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._room.acquire()
@@ -167,6 +166,12 @@ class Redeemer:
         standing = await self._means.store.claim(claim, seconds=CLAIM_SECONDS)
         if standing is not None:
             return await self._again(plan, standing, proof)
+        try:
+            # Only here, where the code is about to be sent: who passes the gate must report.
+            self._gates.enter(plan.client)
+        except GrantkeeperError:
+            await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+            raise
         return await self._send(plan, claim, proof)
 
     def _code_hash(self, plan: Plan) -> bytes:
