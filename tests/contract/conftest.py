@@ -8,11 +8,18 @@ from tests.contract.stage import Google, Stage
 
 
 @pytest.fixture(scope="session")
-def google_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Google]:
+def _emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Google]:
     """`grantkeeper emulator`, as a process."""
     google = Google(tmp_path_factory.mktemp("google"))
     yield google
     google.process.stop()
+
+
+@pytest.fixture(scope="module")
+def google_process(_emulator: Google) -> Google:
+    """The same, new for each module: no accounts, no grants."""
+    _emulator.post("reset", {})
+    return _emulator
 
 
 @pytest.fixture

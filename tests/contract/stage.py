@@ -264,7 +264,9 @@ class Stage:
 
     def caller(self, name: str, *flags: str) -> str:
         """A new caller's key."""
-        return str(json.loads(self.command("callers", "create", name, *flags, "--json", expect=0).stdout)["key"])
+        return str(
+            json.loads(self.command("callers", "create", name, *flags, "--json", expect=0).stdout)["key"]
+        )
 
     # -- the service ----------------------------------------------------------------------------
 

@@ -125,7 +125,7 @@ def test_a_phones_code_is_sent_with_an_empty_redirect_uri(stage: Stage, google: 
     """
     Empty is transmitted, not left out, and whatever the request says changes nothing.
     """
-    before = google.stats()["redirect_uri"].get(source, {}).get("empty", 0)
+    before = google.stats().get("redirect_uri", {}).get(source, {}).get("empty", 0)
 
     answer = stage.redeem({"code": google.code(f"{source}@example.com", source=source), "source": source})
 
@@ -186,7 +186,9 @@ def test_a_redirect_uri_never_defines(stage: Stage, google: Google, uri: str | N
     assert before == google.sent("authorization_code")
 
 
-@pytest.mark.parametrize("uri", ["http://127.0.0.1:49152/any/path", "http://localhost:1/", "http://[::1]:8/x"])
+@pytest.mark.parametrize(
+    "uri", ["http://127.0.0.1:49152/any/path", "http://localhost:1/", "http://[::1]:8/x"]
+)
 def test_a_desktop_program_listens_on_any_port_and_path(
     stage: Stage, google: Google, clients: Clients, uri: str
 ) -> None:
@@ -405,7 +407,9 @@ def test_a_body_of_the_wrong_shape_is_an_invalid_request(stage: Stage, google: G
     Types are checked before values, and Google is not asked.
     """
     before = google.sent("authorization_code")
-    answer = ask(stage.port, "POST", "/v1/redeem", json.dumps(body), FROM_APP | {"Content-Type": "application/json"})
+    answer = ask(
+        stage.port, "POST", "/v1/redeem", json.dumps(body), FROM_APP | {"Content-Type": "application/json"}
+    )
 
     assert (400, "invalid_request") == answer.error
     assert before == google.sent("authorization_code")
