@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from grantkeeper.adapters.sealing import generate_keys
 from grantkeeper.testing.google import GoogleEmulator
 from tests.cli.conftest import Command
 
@@ -53,6 +54,22 @@ def test_no_key_no_start(installed: Command, place: Path) -> None:
 
     assert (1, "") == (said.status, said.out)
     assert "grantkeeper init" in said.err
+
+
+def test_init_makes_no_new_key_for_a_database_with_grants(
+    installed: Command, place: Path, google_emulator: GoogleEmulator
+) -> None:
+    """
+    A new key would open none of them: the old one is asked for.
+    """
+    installed("redeem", stdin=google_emulator.code(ADA))
+    (place / "keys.json").unlink()
+
+    said = installed("init")
+
+    assert 1 == said.status
+    assert "keys.json" in said.err
+    assert not (place / "keys.json").exists()
 
 
 def test_every_wrong_setting_is_told_at_once(installed: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +233,7 @@ def test_doctor_tells_another_deployments_keys(
     installed("redeem", stdin=google_emulator.code("ada@example.com"))
     healthy = installed("doctor", "--json")
     (place / "keys.json").unlink()
-    installed("init")
+    generate_keys(place / "keys.json")
     ill = installed("doctor", "--json")
 
     seals = [check["verdict"] for said in (healthy, ill) for check in said.json["checks"]

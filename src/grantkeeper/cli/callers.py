@@ -1,15 +1,13 @@
 """Caller keys: made here, shown once, kept as a hash."""
 
-from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from grantkeeper.cli.common import HUMAN, OK, Manner, answer, hint, say, settings, table
+from grantkeeper.cli.common import HUMAN, OK, Manner, answer, hint, say, settings, table, with_store
 from grantkeeper.errors import InvalidRequest, StoreConflict
 
 if TYPE_CHECKING:
     from grantkeeper.model import Caller, Permission
-    from grantkeeper.ports import CallerStore
 
 T = TypeVar("T")
 
@@ -65,7 +63,7 @@ def create(
         expires_at=None if expires is None else _end(expires, now),
     )
     try:
-        _with_store(lambda store: store.add_caller(caller))
+        with_store(lambda store: store.add_caller(caller))
     except StoreConflict:
         raise InvalidRequest(f"there is a caller named {caller.name} already") from None
     if manner.json:
@@ -79,7 +77,7 @@ def create(
 
 def list_callers(*, manner: Manner = HUMAN) -> int:
     """List callers and their rules; keys cannot be shown again."""
-    rows = [_shape(caller) for caller in _with_store(lambda store: store.callers())]
+    rows = [_shape(caller) for caller in with_store(lambda store: store.callers())]
     if manner.json:
         answer({"callers": rows})
     else:
@@ -96,7 +94,7 @@ def revoke(caller: str, /, *, manner: Manner = HUMAN) -> int:
     caller
         Its name or id.
     """
-    ended = _with_store(lambda store: store.revoke_caller(caller, _now()))
+    ended = with_store(lambda store: store.revoke_caller(caller, _now()))
     if ended is None:
         raise InvalidRequest(f"there is no caller {caller}", hint="grantkeeper callers list shows them.")
     if manner.json:
@@ -110,22 +108,6 @@ def _now() -> datetime:
     from grantkeeper.library import adapters
 
     return adapters.clock(settings()).now()
-
-
-def _with_store(call: "Callable[[CallerStore], Awaitable[T]]") -> T:
-    """Callers live in the database; a service never makes or shows them."""
-    import asyncio
-
-    from grantkeeper.library import adapters
-
-    async def once() -> T:
-        store = await adapters.store(settings())
-        try:
-            return await call(store)
-        finally:
-            await store.close()
-
-    return asyncio.run(once())
 
 
 def _name(name: str) -> str:

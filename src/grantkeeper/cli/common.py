@@ -23,6 +23,7 @@ from grantkeeper.errors import (
 
 if TYPE_CHECKING:
     from grantkeeper.library.calls import Calls
+    from grantkeeper.ports import Store
     from grantkeeper.settings import Settings
 
 OK, FAILED, USAGE, CONSENT_NEEDED, UNAVAILABLE = 0, 1, 2, 3, 4
@@ -190,6 +191,22 @@ def ask(call: Callable[["Calls"], Awaitable[T]]) -> T:
     return asyncio.run(once())
 
 
+def with_store(call: Callable[["Store"], Awaitable[T]]) -> T:
+    """Ask the database itself: for what no service makes or shows."""
+    import asyncio
+
+    from grantkeeper.library import adapters
+
+    async def once() -> T:
+        store = await adapters.store(settings())
+        try:
+            return await call(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(once())
+
+
 __all__ = [
     "CONSENT_NEEDED",
     "FAILED",
@@ -210,4 +227,5 @@ __all__ = [
     "secret_from",
     "settings",
     "table",
+    "with_store",
 ]

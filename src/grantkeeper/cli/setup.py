@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from grantkeeper.cli.common import HUMAN, OK, Manner, answer, hint, say, settings
+from grantkeeper.cli.common import HUMAN, OK, Manner, answer, hint, say, settings, with_store
+from grantkeeper.errors import SettingsInvalid
 
 CONFIG = "grantkeeper.toml"
 KEYS = "keys.json"
@@ -38,6 +39,11 @@ def init(*, manner: Manner = HUMAN) -> int:
         made.append(CONFIG)
     found = settings()
     if not found.keys.exists():
+        if found.database_file.exists() and _has_grants():
+            raise SettingsInvalid(
+                [f"the database has grants, and {_named(found.keys, here)} that opens them is not there"],
+                hint="Give back the keys.json that sealed it; a new one would open none of them.",
+            )
         generate_keys(found.keys)
         made.append(_named(found.keys, here))
     _migrate()
@@ -142,12 +148,10 @@ def _clients_line(here: Path) -> str:
 
 def _migrate() -> None:
     """Opening the SQLite store makes and migrates it."""
-    import asyncio
+    with_store(lambda store: store.ready())
 
-    from grantkeeper.library import adapters
 
-    async def once() -> None:
-        store = await adapters.store(settings())
-        await store.close()
+def _has_grants() -> bool:
+    from grantkeeper.ports import GrantQuery
 
-    asyncio.run(once())
+    return bool(with_store(lambda store: store.search(GrantQuery(limit=1))))
