@@ -397,3 +397,23 @@ async def test_closing_waits_for_a_refresh_in_the_air(
 
     assert token.access_token == after.access_token
     assert 1 == refreshes(google_emulator)
+
+
+async def test_a_revoke_during_a_refresh_that_fails_is_obeyed(
+    open_core: Opener, google_emulator: GoogleEmulator
+) -> None:
+    """
+    The still valid token is served after passing trouble, but not once another node has revoked the grant.
+    """
+    here, there = await open_core(), await open_core()
+    grant = await signed_in(here, google_emulator)
+    await here.access_token(grant)
+    google_emulator.advance(1800)
+    google_emulator.fault("token", "status_503")
+    waiting = asyncio.ensure_future(here.access_token(grant, min_ttl=3000))
+    await asyncio.sleep(0.2)  # it is tried three times, with pauses between
+
+    await there.revoke(grant)
+
+    with pytest.raises(ConsentRequired):
+        await waiting

@@ -215,7 +215,8 @@ class Access:
                 entry = await self._refresher.refresh(grant_id, narrower, need.met_by)
             except TRANSIENT as error:
                 trouble = error
-                entry = self._cache.peek(grant_id) or entry
+                # Not what was read before the flight: the grant may have been revoked meanwhile.
+                entry = await self.entry(grant_id)
         raise trouble or IssuerUnavailable("the grant changes faster than it can be read", retry_after=1.0)
 
     async def entry(self, grant_id: str) -> Entry:
