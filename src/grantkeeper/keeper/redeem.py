@@ -8,10 +8,11 @@ not die with the request.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from typing import TypeVar
 
 from grantkeeper.errors import (
     CodeAlreadyRedeemed,
@@ -62,8 +63,14 @@ AT_ONCE = 64
 
 PATIENCE = 5.0
 SESSION_WITHIN = timedelta(minutes=10)
+ANSWER_WAITS = timedelta(minutes=10)
+"""How long an answer waits sealed for proof of whose it is."""
+
 POLL_SECONDS = 0.05
+STORE_PAUSE = 0.2
 MOST_CONFLICTS = 20
+
+T = TypeVar("T")
 
 
 class Redeemer:
@@ -154,13 +161,13 @@ class Redeemer:
     async def _claim_and_send(self, plan: Plan, proof: Identity | None) -> RedeemedGrant:
         now = self._means.clock.now()
         claim = Redemption(
-            code_hash=self._code_hash(plan),
+            code_hash=self._code_hashes(plan)[0],
             client_id=plan.client.client_id,
             owner=self._means.owner(),
             state=RedemptionState.CLAIMED,
             created_at=now,
             keep_until=now + RETENTION,
-            key_hash=self._key_hash(plan),
+            key_hash=next(iter(self._key_hashes(plan)), None),
             fingerprint=self._fingerprint(plan),
         )
         standing = await self._means.store.claim(claim, seconds=CLAIM_SECONDS)
@@ -174,13 +181,15 @@ class Redeemer:
             raise
         return await self._send(plan, claim, proof)
 
-    def _code_hash(self, plan: Plan) -> bytes:
-        return self._means.sealer.digest("code", f"{plan.client.client_id} {plan.code.reveal()}")
+    def _code_hashes(self, plan: Plan) -> tuple[bytes, ...]:
+        """What the code is filed under, by every index key; a new claim takes the first."""
+        return self._means.sealer.digests("code", f"{plan.client.client_id} {plan.code.reveal()}")
 
-    def _key_hash(self, plan: Plan) -> bytes | None:
+    def _key_hashes(self, plan: Plan) -> tuple[bytes, ...]:
+        """The same of the Idempotency-Key; none where none came."""
         if plan.key is None:
-            return None
-        return self._means.sealer.digest("idempotency-key", f"{plan.client.client_id} {plan.key}")
+            return ()
+        return self._means.sealer.digests("idempotency-key", f"{plan.client.client_id} {plan.key}")
 
     def _fingerprint(self, plan: Plan) -> bytes:
         """All that must be equal for a repeat, in one value."""
@@ -190,7 +199,7 @@ class Redeemer:
 
     async def _known(self, plan: Plan) -> Redemption | None:
         """What stands in the way of this code, under whichever index key it was filed."""
-        for code_hash in self._means.sealer.digests("code", f"{plan.client.client_id} {plan.code.reveal()}"):
+        for code_hash in self._code_hashes(plan):
             found = await self._means.store.redemption(code_hash)
             if found is not None:
                 return found
@@ -199,12 +208,9 @@ class Redeemer:
     # -- a code that was seen before ----------------------------------------------------------
 
     async def _again(self, plan: Plan, known: Redemption, proof: Identity | None = None) -> RedeemedGrant:
-        code_hashes = self._means.sealer.digests("code", f"{plan.client.client_id} {plan.code.reveal()}")
-        if known.code_hash not in code_hashes:
+        if known.code_hash not in self._code_hashes(plan):
             raise IdempotencyMismatch("this Idempotency-Key came before with another code")
-        same_key = plan.key is not None and known.key_hash in self._means.sealer.digests(
-            "idempotency-key", f"{plan.client.client_id} {plan.key}"
-        )
+        same_key = known.key_hash in self._key_hashes(plan)
         if same_key and known.state is RedemptionState.ANSWERED:
             return await self._claim_answer(plan, known, proof)
         if not same_key or known.fingerprint != self._fingerprint(plan):
@@ -237,7 +243,7 @@ class Redeemer:
 
     async def _claim_answer(self, plan: Plan, known: Redemption, proof: Identity | None) -> RedeemedGrant:
         """The issuer answered, but not who it was; this request may bring what the first had not."""
-        if known.settled_at is None or known.settled_at + SESSION_WITHIN < self._means.clock.now():
+        if known.settled_at is None or known.settled_at + ANSWER_WAITS < self._means.clock.now():
             raise IdentityUnknown(
                 "the answer waited 10 minutes for proof of who signed in, and is gone",
                 hint="Sign in again for a new code, and send the phone's id_token with a caller key.",
@@ -295,15 +301,18 @@ class Redeemer:
         return error
 
     async def _commit(self, *steps: Step) -> None:
-        """Save, trying a store that fails for a while: the answer is in our hands and nowhere else."""
+        await self._patiently(lambda: self._means.store.commit(*steps))
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Try a store that fails for a while: the issuer's answer is in our hands and nowhere else."""
         give_up = self._means.clock.monotonic() + STORE_LIMIT
         while True:
             try:
-                return await self._means.store.commit(*steps)
+                return await call()
             except StoreUnavailable:
                 if self._means.clock.monotonic() >= give_up:
                     raise
-                await asyncio.sleep(0.2)
+                await asyncio.sleep(STORE_PAUSE)
 
     async def _settle(
         self, plan: Plan, claim: Redemption, answer: Answer, proof: Identity | None
@@ -354,7 +363,9 @@ class Redeemer:
             refresh_expires_in=answer.refresh_expires_in,
         )
         for _ in range(MOST_CONFLICTS):
-            stored = await self._found(consent)
+            stored = await self._patiently(
+                lambda: self._means.store.find(consent.client.client_id, consent.subject)
+            )
             if (
                 stored is not None
                 and stored.identity_source is IdentitySource.ANSWER
@@ -392,16 +403,6 @@ class Redeemer:
             return await self._answer(plan, claim, merged, told, owner)
         raise StoreUnavailable("the grant changes faster than it can be saved", retry_after=1.0)
 
-    async def _found(self, consent: Consent) -> Grant | None:
-        give_up = self._means.clock.monotonic() + STORE_LIMIT
-        while True:
-            try:
-                return await self._means.store.find(consent.client.client_id, consent.subject)
-            except StoreUnavailable:
-                if self._means.clock.monotonic() >= give_up:
-                    raise
-                await asyncio.sleep(0.2)
-
     async def _lost(self, claim: Redemption) -> bool:
         standing = await self._means.store.redemption(claim.code_hash)
         return standing is None or standing.owner != claim.owner
@@ -414,8 +415,8 @@ class Redeemer:
             return WrongAccount("the code and the request's id_token are of two accounts")
         if plan.expect_subject is not None and plan.expect_subject != owner.subject.sub:
             return WrongAccount("another account signed in than expect_subject names")
-        attached = stored is not None and stored.user is not None and plan.user is not None
-        if attached and stored is not None and stored.user != plan.user:
+        attached = None if stored is None else stored.user
+        if attached is not None and plan.user is not None and attached != plan.user:
             return WrongAccount("this account's grant is attached to another user")
         return None
 

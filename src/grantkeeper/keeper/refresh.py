@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
+from weakref import WeakValueDictionary
 
 from grantkeeper.errors import (
     GrantkeeperError,
@@ -32,7 +33,6 @@ from grantkeeper.ports import Release
 from grantkeeper.protocol.scopes import Scopes, scope_key, wire
 
 Satisfied = Callable[[LiveToken, datetime], bool]
-
 
 POLL_SECONDS = 0.25
 """A waiter looks again this often even if the feed says nothing."""
@@ -58,7 +58,8 @@ class Refresher:
         self._follower = follower
         self._asking = Asking(means, seals)
         self._flights: dict[tuple[str, str], asyncio.Task[Entry]] = {}
-        self._turns: dict[str, asyncio.Lock] = {}
+        # A turn lives as long as a flight holds it.
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._closing = False
 
     # -- for the keepers ----------------------------------------------------------------------
@@ -172,12 +173,8 @@ class Refresher:
     async def _run(self, grant_id: str, scopes: Scopes | None, satisfied: Satisfied, proof: bool) -> Entry:
         # Different scope sets of one grant take turns: a rotating issuer punishes two at once.
         turn = self._turns.setdefault(grant_id, asyncio.Lock())
-        try:
-            async with turn:
-                return await self._claimed(grant_id, scopes, satisfied, proof)
-        finally:
-            if not turn.locked() and not getattr(turn, "_waiters", None):
-                self._turns.pop(grant_id, None)
+        async with turn:
+            return await self._claimed(grant_id, scopes, satisfied, proof)
 
     async def _claimed(
         self, grant_id: str, scopes: Scopes | None, satisfied: Satisfied, proof: bool
