@@ -6,8 +6,9 @@ Everything here decides and nothing acts: now and dice come in as arguments.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from hashlib import sha256
 
 from grantkeeper.model import Grant, GrantState, Reason, Source
 
@@ -180,6 +181,30 @@ def keep(stored: Grant | None, offer: Offer) -> Keep:
         return Keep.STORED if stored.state is GrantState.ACTIVE else Keep.STORED_ON_PROOF
     live = stored.state is GrantState.ACTIVE
     return Keep.BOTH if live and offer.granted < stored.granted else Keep.NEW
+
+
+KEEP_ALIVE_AFTER = timedelta(days=150)
+"""A refresh token unused for this long is used, so that the issuer does not drop it at six months."""
+
+KEEP_ALIVE_SPREAD = timedelta(days=14)
+_WEEK = timedelta(days=7)
+_MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def keep_alive_at(grant: Grant) -> datetime | None:
+    """
+    When *grant* is to be refreshed if nobody needs it before; ``None`` where that would not help.
+
+    Counted from the start of the week of its last refresh, so that the value, which an index holds,
+    changes once a week and not with every refresh; spread by the id over two weeks, so that a
+    million users who came on one day are not refreshed on one day.
+    """
+    if grant.state is not GrantState.ACTIVE or grant.refresh_token is None:
+        return None
+    last = max(filter(None, (grant.refreshed_at, grant.consented_at)), default=grant.created_at)
+    week = _MONDAY + (last - _MONDAY) // _WEEK * _WEEK
+    share = int.from_bytes(sha256(grant.id.encode()).digest()[:4], "big") / 2**32
+    return week + KEEP_ALIVE_AFTER + KEEP_ALIVE_SPREAD * share
 
 
 def announced_end(seconds: int | None, now: datetime) -> datetime | None:

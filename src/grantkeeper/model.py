@@ -154,8 +154,11 @@ class Grant:
         probe_at: When a blocked grant is tried again.
         uncertain_since: Set while the stored token may be out of date; a refresh decides.
         revocation_due: When the issuer is to be told of a revocation again.
+        revoked_at: When the grant was last revoked; a consent from before that never revives it.
+        consented_at: When the user gave the consent that the refresh token in use came from.
         profile: Sealed; personal data.
         email_index: Keyed hash of the normalised e-mail.
+        index_version: Of the index key that `email_index` and `lookups` were made with.
         version: Counts saves; a save names the version it read.
     """
 
@@ -182,8 +185,11 @@ class Grant:
     uncertain_since: datetime | None = None
     revocation_due: datetime | None = None
     revocation_attempts: int = 0
+    revoked_at: datetime | None = None
+    consented_at: datetime | None = None
     profile: Sealed | None = None
     email_index: bytes | None = field(default=None, repr=False)
+    index_version: int = 1
     version: int = 0
 
     @property
@@ -265,6 +271,7 @@ class Redemption:
         fingerprint: Keyed hash of all else that must be equal for a repeat.
         until: When an unsettled claim counts as lost; the database's time.
         outcome: What is replayed to a repeat, sealed under `data_key`.
+        index_version: Of the index key that the hashes were made with.
     """
 
     code_hash: bytes = field(repr=False)
@@ -281,6 +288,7 @@ class Redemption:
     outcome: bytes | None = field(default=None, repr=False)
     settled_at: datetime | None = None
     grant_id: str | None = None
+    index_version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,12 +300,15 @@ class Lease:
         owner: Random id; only its owner renews or releases a lease.
         version: Grows with every taking; a fence.
         remaining: Seconds left by the database's clock at the moment of the answer.
+        orphaned: Whether it was taken from somebody who let it lapse and never gave it back: most
+            likely dead, at whatever it was doing.
     """
 
     name: str
     owner: str
     version: int
     remaining: float
+    orphaned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,6 +326,62 @@ class Change:
     seq: int
     kind: str
     id: str
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """
+    What the change feed said.
+
+    Attributes:
+        age: Seconds for which the answer may already have been out of date when it came.
+    """
+
+    changes: tuple[Change, ...]
+    age: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """
+    A process that works on the database, as it last reported itself.
+
+    Attributes:
+        id: Random, new with every start.
+        wrap_ids: Ids of the wrapping keys it has, the one it seals with first.
+        index_versions: The same of the index keys.
+        release: Of grantkeeper.
+    """
+
+    id: str
+    started_at: datetime
+    wrap_ids: tuple[int, ...]
+    index_versions: tuple[int, ...]
+    release: str
+
+
+class KeyKind(StrEnum):
+    """What has a wrapped data key of its own."""
+
+    GRANT = "grant"
+    REDEMPTION = "redemption"
+    SIGNING_KEY = "signing_key"
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """
+    A wrapped data key and what it belongs to.
+
+    Attributes:
+        id: Grant id, code hash in hex, or ``kid``.
+        client_id: Empty for a signing key, which belongs to no client.
+    """
+
+    kind: KeyKind
+    id: str
+    client_id: str
+    wrapped: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,11 +13,14 @@ from typing import Protocol
 from grantkeeper.model import (
     AuditEvent,
     Caller,
-    Change,
+    DataKey,
     Grant,
     GrantState,
     Held,
+    KeyKind,
     Lease,
+    News,
+    Node,
     Redemption,
     RedemptionState,
     SigningKey,
@@ -242,6 +245,23 @@ class GrantStore(Protocol):
         """
         ...
 
+    async def idle(self, now: datetime, *, after: datetime | None = None, limit: int = 100) -> list[Grant]:
+        """
+        Grants to be refreshed by *now* lest they die unused, the longest due first.
+
+        Which and when is `grantkeeper.lifecycle.keep_alive_at`.
+
+        Args:
+            after: Only what was due later than that.
+        """
+        ...
+
+    async def uncertain(
+        self, now: datetime, *, after: datetime | None = None, limit: int = 100
+    ) -> list[Grant]:
+        """Grants in doubt since *now* or before, the longest first; *after* as in `idle`."""
+        ...
+
     async def touch(self, used: Mapping[str, datetime]) -> None:
         """Set ``used_at`` of many grants, without a new version: a stamp is not news."""
         ...
@@ -288,6 +308,14 @@ class LeaseStore(Protocol):
         """Seconds that *lease* still has; 0 if it was lost."""
         ...
 
+    async def orphans(self, prefix: str, *, limit: int = 100) -> list[str]:
+        """
+        Names, beginning with *prefix*, of leases that lapsed and were never given back.
+
+        Whoever finds one takes it as anybody does, and is told again that it was orphaned.
+        """
+        ...
+
 
 class ChangeFeed(Protocol):
     """Tells every node what to look at again."""
@@ -296,11 +324,13 @@ class ChangeFeed(Protocol):
         """The newest sequence number; 0 on an empty feed."""
         ...
 
-    async def changes(self, after: int, *, seconds: float) -> list[Change]:
+    async def changes(self, after: int, *, seconds: float) -> News:
         """
-        Changes after *after*, in order; waits up to *seconds* for the first one.
+        Changes after *after*; waits up to *seconds* for the first one.
 
-        Returning, even with nothing, means that the store was heard just now.
+        Returning, even with nothing, means that the store was heard ``age`` seconds ago. A change
+        may come later than one with a higher number, where two were committed at once: a reader
+        goes on from the highest number it has seen, and is told of late ones all the same.
         The feed keeps some minutes. A reader whose place is no longer in it
         gets one change of kind ``all``, with no id and the newest number: look
         at everything again and go on from there.
@@ -324,6 +354,15 @@ class CallerStore(Protocol):
 
     async def callers(self) -> list[Caller]:
         """All of them, in order of name."""
+        ...
+
+    async def change_caller(self, caller: Caller) -> None:
+        """
+        Write the rules and the end of *caller*; name and key stay.
+
+        Raises:
+            StoreConflict: There is no such caller, or it is revoked.
+        """
         ...
 
     async def revoke_caller(self, name_or_id: str, at: datetime) -> Caller | None:
@@ -362,8 +401,59 @@ class AuditStore(Protocol):
         """Save *events* at the end."""
         ...
 
-    async def events(self, *, after: int = 0, limit: int = 100) -> list[tuple[int, AuditEvent]]:
-        """Events with their numbers, in order."""
+    async def events(
+        self, *, after: int = 0, limit: int = 100, caller: str | None = None
+    ) -> list[tuple[int, AuditEvent]]:
+        """Events with their numbers, in order; of one caller alone where *caller* names its id."""
+        ...
+
+
+class NodeStore(Protocol):
+    """Knows which processes work on the database, and remembers how far common work has come."""
+
+    async def report(self, node: Node, *, seconds: float) -> None:
+        """*node* lives and is as it says; for *seconds* by the database's clock nobody doubts it."""
+        ...
+
+    async def nodes(self) -> list[Node]:
+        """Every node that lives, in order of start."""
+        ...
+
+    async def leave(self, node_id: str) -> None:
+        """A node ends in peace."""
+        ...
+
+    async def mark(self, name: str) -> bytes | None:
+        """What was last written under *name*."""
+        ...
+
+    async def set_mark(self, name: str, value: bytes | None) -> None:
+        """Remember *value* under *name*, or forget it; told on the feed as kind ``mark``."""
+        ...
+
+
+class DataKeyStore(Protocol):
+    """Finds every wrapped data key, so that wrapping keys can be changed and proved to be gone."""
+
+    async def data_keys(self, kind: KeyKind, *, after: str = "", limit: int = 500) -> list[DataKey]:
+        """The wrapped keys of one kind in order of id, after *after*; what has none is left out."""
+        ...
+
+    async def rewrap(self, changes: Sequence[tuple[DataKey, bytes]]) -> int:
+        """
+        Put a newly wrapped key in the place of each that is still as it was read; how many were.
+
+        A grant gets a new version, so that nobody writes the old key back; nothing is told on the
+        feed, because what memory holds of it has not changed.
+        """
+        ...
+
+    async def index_versions(self) -> Mapping[tuple[KeyKind, int], int]:
+        """How many grants and redemptions have hashes of each version of the index key. Reads them all."""
+        ...
+
+    async def behind_index(self, version: int, *, after: str = "", limit: int = 100) -> list[Grant]:
+        """Grants whose hashes are of another version of the index key, in order of id, after *after*."""
         ...
 
 
@@ -401,6 +491,8 @@ class Store(
     OnceStore,
     SigningKeyStore,
     AuditStore,
+    NodeStore,
+    DataKeyStore,
     Upkeep,
     Protocol,
 ):
@@ -412,6 +504,7 @@ __all__ = [
     "CallerStore",
     "ChangeFeed",
     "Clock",
+    "DataKeyStore",
     "Delete",
     "Dice",
     "DropTokens",
@@ -420,6 +513,7 @@ __all__ = [
     "Http",
     "Insert",
     "LeaseStore",
+    "NodeStore",
     "Note",
     "OnceStore",
     "PutToken",

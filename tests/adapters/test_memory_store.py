@@ -9,6 +9,7 @@ from grantkeeper.adapters.memory import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, 
 from grantkeeper.model import Change, Lease
 from grantkeeper.ports import Insert
 from grantkeeper.testing.conformance import StoreConformance
+from grantkeeper.testing.conformance_rest import heard
 from grantkeeper.testing.records import NOW, a_grant, a_signing_key
 
 
@@ -56,10 +57,10 @@ async def test_an_old_feed_is_swept_but_for_the_newest_change() -> None:
     old = await store.sweep(NOW)
 
     assert (0, 2) == (young, old)
-    assert [Change(3, "all", "")] == await store.changes(0, seconds=0)
-    assert [Change(3, "all", "")] == await store.changes(1, seconds=0)
-    assert [Change(3, "grant", a_grant(3).id)] == await store.changes(2, seconds=0)
-    assert [] == await store.changes(3, seconds=0)
+    assert [Change(3, "all", "")] == await heard(store, 0)
+    assert [Change(3, "all", "")] == await heard(store, 1)
+    assert [Change(3, "grant", a_grant(3).id)] == await heard(store, 2)
+    assert [] == await heard(store, 3)
 
 
 @pytest.mark.anyio

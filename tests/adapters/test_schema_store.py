@@ -9,6 +9,7 @@ import pytest
 
 from grantkeeper.adapters.records import LISTS
 from grantkeeper.adapters.schema import (
+    Applied,
     Migration,
     column_parts,
     migrations,
@@ -26,6 +27,13 @@ from grantkeeper.adapters.sqlite_file import (
 from grantkeeper.adapters.sqlite_steps import SQL
 from grantkeeper.errors import SettingsInvalid
 
+FIRST_MIGRATIONS = """
+CREATE TABLE migrations (
+    number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, at REAL NOT NULL
+) STRICT
+"""
+"""As the first releases made it."""
+
 ONE = Migration(1, "one", "CREATE TABLE one (a);")
 TWO = Migration(2, "two", "CREATE TABLE two (a);")
 
@@ -42,14 +50,13 @@ def migrated(path: Path, upto: int) -> apsw.Connection:
     prepare(fresh)
     with closing(connect(fresh, busy_seconds=1, read_only=True)) as other:
         owner = other.pragma("application_id")
-        table = rows(other, "SELECT sql FROM sqlite_schema WHERE name = 'migrations'")[0][0]
     db = empty(path)
     db.pragma("application_id", owner)
-    db.execute(table)
+    db.execute(FIRST_MIGRATIONS)
     for migration in migrations("sqlite")[:upto]:
         db.execute(migration.text)
         db.execute(
-            "INSERT INTO migrations VALUES (?, ?, ?, 0)",
+            "INSERT INTO migrations (number, name, checksum, at) VALUES (?, ?, ?, 0)",
             (migration.number, migration.name, migration.checksum),
         )
     return db
@@ -78,7 +85,7 @@ def test_the_first_migration_alone_is_not_the_whole_schema(tmp_path: Path) -> No
     fresh = connect(tmp_path / "new.db", busy_seconds=1)
     old = migrated(tmp_path / "old.db", 1)
 
-    assert ["index tokens tokens_end unique=0 origin=c [('expires_at', 0, 'BINARY')]"] == sorted(
+    assert "index tokens tokens_end unique=0 origin=c [('expires_at', 0, 'BINARY')]" in (
         set(describe_schema(fresh)) - set(describe_schema(old))
     )
 
@@ -132,11 +139,11 @@ def test_nothing_is_run_twice(tmp_path: Path) -> None:
     ("applied", "numbers"),
     [
         ({}, [1, 2]),
-        ({1: ONE.checksum}, [2]),
-        ({1: ONE.checksum, 2: TWO.checksum}, []),
+        ({1: Applied(ONE.checksum)}, [2]),
+        ({1: Applied(ONE.checksum), 2: Applied(TWO.checksum)}, []),
     ],
 )
-def test_what_is_not_applied_is_pending(applied: dict[int, str], numbers: list[int]) -> None:
+def test_what_is_not_applied_is_pending(applied: dict[int, Applied], numbers: list[int]) -> None:
     """
     In order of number.
     """
@@ -148,7 +155,29 @@ def test_a_newer_database_is_refused() -> None:
     An older release does not touch what it does not know.
     """
     with pytest.raises(SettingsInvalid, match="has migration 3, and this release knows only 2"):
-        pending([ONE, TWO], {1: ONE.checksum, 2: TWO.checksum, 3: "?"})
+        pending([ONE, TWO], {1: Applied(ONE.checksum), 2: Applied(TWO.checksum), 3: Applied("?", 3)})
+
+
+@pytest.mark.parametrize(("oldest", "runs"), [(1, True), (2, True), (3, False), (0, False)])
+def test_a_release_runs_on_a_newer_schema_that_says_so(oldest: int, runs: bool) -> None:
+    """
+    So that a migration can come before the new release, and the old one can come back.
+    """
+    applied = {1: Applied(ONE.checksum), 2: Applied(TWO.checksum), 3: Applied("?", oldest)}
+    try:
+        assert () == pending([ONE, TWO], applied)
+    except SettingsInvalid:
+        assert not runs
+    else:
+        assert runs
+
+
+def test_a_migration_says_which_releases_run_on_it() -> None:
+    """
+    In its first line; without a word, only those that know it.
+    """
+    assert 7 == Migration(9, "x", "-- oldest: 7\nSELECT 1;").oldest
+    assert 9 == Migration(9, "x", "SELECT 1; -- oldest: 7\n").oldest
 
 
 def test_an_altered_migration_is_refused() -> None:
@@ -156,13 +185,13 @@ def test_an_altered_migration_is_refused() -> None:
     A database that was made by another file of the same number is not what this release thinks.
     """
     with pytest.raises(SettingsInvalid, match="migration 1 of the database is not the one"):
-        pending([ONE, TWO], {1: TWO.checksum})
+        pending([ONE, TWO], {1: Applied(TWO.checksum)})
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "INSERT INTO migrations VALUES (9999, 'future', 'checksum', 0)",
+        "INSERT INTO migrations VALUES (9999, 'future', 'checksum', 0, 9999)",
         "UPDATE migrations SET checksum = 'other' WHERE number = 1",
     ],
     ids=["newer", "altered"],
@@ -237,12 +266,13 @@ def test_column_parts_match_their_lists() -> None:
     assert len(LISTS["grant"]) == len(parts["token"].split(", ") + parts["token_padding"].split(", "))
 
 
-SMALL = {"callers", "signing_keys", "leases", "pulse", "json_each", "CONSTANT"}
+SMALL = {"callers", "signing_keys", "leases", "nodes", "pulse", "json_each", "CONSTANT"}
 """Tables of few rows by nature, and what is no table."""
 
 
-# The sweep of the feed walks from its oldest end no further than its limit.
-@pytest.mark.parametrize("name", sorted(set(SQL) - {"sweep_changes"}))
+# The sweep of the feed walks from its oldest end no further than its limit; the count of index
+# versions is a proof, and looks at everything on purpose.
+@pytest.mark.parametrize("name", sorted(set(SQL) - {"sweep_changes", "index_versions"}))
 def test_every_statement_uses_an_index(tmp_path: Path, name: str) -> None:
     """
     No statement walks a table that grows.
@@ -265,6 +295,8 @@ def test_every_statement_uses_an_index(tmp_path: Path, name: str) -> None:
         ("search_state", "grants_state"),
         ("search_all", "sqlite_autoindex_grants_1"),
         ("due_revocations", "grants_revocation_due"),
+        ("idle_grants", "grants_keep_alive"),
+        ("uncertain_grants", "grants_uncertain"),
     ],
 )
 def test_a_listing_is_driven_by_its_own_index_and_never_sorts(tmp_path: Path, name: str, index: str) -> None:

@@ -21,6 +21,7 @@ from grantkeeper.model import Change, Lease
 from grantkeeper.ports import Insert, Note, Replace
 from grantkeeper.testing.conformance import StoreConformance
 from grantkeeper.testing.conformance_base import outcomes
+from grantkeeper.testing.conformance_rest import heard
 from grantkeeper.testing.records import NOW, a_grant, an_event
 
 pytestmark = pytest.mark.anyio
@@ -257,10 +258,10 @@ async def test_an_old_feed_is_swept_but_for_the_newest_change(path: Path, store:
     old = await store.sweep(NOW)
 
     assert (0, 2) == (young, old)
-    assert [Change(3, "all", "")] == await store.changes(0, seconds=0)
-    assert [Change(3, "all", "")] == await store.changes(1, seconds=0)
-    assert [Change(3, "grant", a_grant(3).id)] == await store.changes(2, seconds=0)
-    assert [] == await store.changes(3, seconds=0)
+    assert [Change(3, "all", "")] == await heard(store, 0)
+    assert [Change(3, "all", "")] == await heard(store, 1)
+    assert [Change(3, "grant", a_grant(3).id)] == await heard(store, 2)
+    assert [] == await heard(store, 3)
 
 
 async def test_a_long_feed_is_swept_whatever_its_age(path: Path, store: SqliteStore) -> None:
@@ -287,7 +288,7 @@ async def test_a_long_feed_is_read_in_parts(store: SqliteStore) -> None:
     """
     await store.commit(*(Insert(a_grant(number)) for number in range(2500)))
     sizes, place = [], 0
-    while changes := await store.changes(place, seconds=0):
+    while changes := await heard(store, place):
         sizes.append(len(changes))
         place = changes[-1].seq
 

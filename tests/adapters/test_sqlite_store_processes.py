@@ -126,10 +126,10 @@ async def test_a_change_of_another_process_is_heard(tmp_path: Path) -> None:
     store = open_sqlite(path)
     waiting = asyncio.ensure_future(store.changes(0, seconds=60))
     await asyncio.to_thread(said, "one_insert", path, [7])
-    changes = await asyncio.wait_for(waiting, timeout=1)
+    news = await asyncio.wait_for(waiting, timeout=1)
     await store.close()
 
-    assert [a_grant(7).id] == [change.id for change in changes]
+    assert [a_grant(7).id] == [change.id for change in news.changes]
 
 
 async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ commit writes down how to undo each step and does so if a later one conflicts.
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,14 +17,19 @@ from typing import Any, TypeVar, assert_never
 
 from grantkeeper.adapters.records import UNSETTLED
 from grantkeeper.errors import StoreConflict, StoreUnavailable
+from grantkeeper.lifecycle import keep_alive_at
 from grantkeeper.model import (
     AuditEvent,
     Caller,
     Change,
+    DataKey,
     Grant,
     GrantState,
     Held,
+    KeyKind,
     Lease,
+    News,
+    Node,
     Redemption,
     RedemptionState,
     SigningKey,
@@ -50,6 +56,7 @@ Undo = list[Callable[[], object]]
 FEED_SECONDS = 600.0
 FEED_ROWS = 100_000
 LEASE_SECONDS = 600.0
+NODE_SECONDS = 3600.0
 
 
 @dataclass(slots=True)
@@ -104,6 +111,8 @@ class MemoryStore:
         self._once: dict[tuple[str, bytes], tuple[bytes, datetime]] = {}
         self._signing_keys: dict[str, SigningKey] = {}
         self._events: list[AuditEvent] = []
+        self._nodes: dict[str, tuple[Node, float]] = {}
+        self._marks: dict[str, bytes] = {}
 
     def _open(self) -> None:
         if self._closed:
@@ -140,6 +149,25 @@ class MemoryStore:
             if grant.state is GrantState.REVOKED
             and grant.revocation_due is not None
             and grant.revocation_due <= now
+        ]
+        return [self._grants[grant_id] for _, grant_id in sorted(due)[:limit]]
+
+    async def idle(self, now: datetime, *, after: datetime | None = None, limit: int = 100) -> list[Grant]:
+        return self._due(keep_alive_at, now, after, limit)
+
+    async def uncertain(
+        self, now: datetime, *, after: datetime | None = None, limit: int = 100
+    ) -> list[Grant]:
+        return self._due(lambda grant: grant.uncertain_since, now, after, limit)
+
+    def _due(
+        self, when: Callable[[Grant], datetime | None], now: datetime, after: datetime | None, limit: int
+    ) -> list[Grant]:
+        self._open()
+        due = [
+            (at, grant.id)
+            for grant in self._grants.values()
+            if (at := when(grant)) is not None and at <= now and (after is None or at > after)
         ]
         return [self._grants[grant_id] for _, grant_id in sorted(due)[:limit]]
 
@@ -226,6 +254,7 @@ class MemoryStore:
             outcome=redemption.outcome,
             settled_at=redemption.settled_at,
             grant_id=redemption.grant_id,
+            index_version=redemption.index_version,
         )
         _put(self._claims, redemption.code_hash, _Claim(settled, claim.until), undo)
 
@@ -292,7 +321,7 @@ class MemoryStore:
             return Held(name, held.until - now)
         self._fence += 1
         self._leases[name] = _Held(owner, self._fence, now + seconds)
-        return Lease(name, owner, self._fence, seconds)
+        return Lease(name, owner, self._fence, seconds, orphaned=held is not None)
 
     async def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
         self._open()
@@ -306,6 +335,13 @@ class MemoryStore:
         self._open()
         held = self._mine(lease)
         return 0.0 if held is None else max(0.0, held.until - self._time())
+
+    async def orphans(self, prefix: str, *, limit: int = 100) -> list[str]:
+        self._open()
+        now = self._time()
+        return sorted(
+            name for name, held in self._leases.items() if name.startswith(prefix) and held.until <= now
+        )[:limit]
 
     def _mine(self, lease: Lease) -> _Held | None:
         held = self._leases.get(lease.name)
@@ -326,7 +362,7 @@ class MemoryStore:
         self._open()
         return self._newest
 
-    async def changes(self, after: int, *, seconds: float) -> list[Change]:
+    async def changes(self, after: int, *, seconds: float) -> News:
         self._open()
         if self._newest == after:
             listener: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -337,8 +373,8 @@ class MemoryStore:
                 self._listeners.discard(listener)
             self._open()
         if self._newest < after or (self._changes and next(iter(self._changes)) > after + 1):
-            return [Change(self._newest, "all", "")]
-        return [self._changes[seq][0] for seq in range(after + 1, self._newest + 1)]
+            return News((Change(self._newest, "all", ""),))
+        return News(tuple(self._changes[seq][0] for seq in range(after + 1, self._newest + 1)))
 
     # -- callers ----------------------------------------------------------------------------
 
@@ -361,6 +397,20 @@ class MemoryStore:
     async def callers(self) -> list[Caller]:
         self._open()
         return sorted(self._callers.values(), key=lambda caller: (caller.name, caller.created_at, caller.id))
+
+    async def change_caller(self, caller: Caller) -> None:
+        self._open()
+        stored = self._callers.get(caller.id)
+        if stored is None or stored.revoked_at is not None:
+            raise StoreConflict(f"there is no living caller {caller.name}")
+        self._callers[caller.id] = replace(
+            stored,
+            clients=caller.clients,
+            scopes=caller.scopes,
+            permissions=caller.permissions,
+            expires_at=caller.expires_at,
+        )
+        self._tell("caller", caller.id)
 
     async def revoke_caller(self, name_or_id: str, at: datetime) -> Caller | None:
         self._open()
@@ -405,9 +455,97 @@ class MemoryStore:
         self._open()
         self._events.extend(events)
 
-    async def events(self, *, after: int = 0, limit: int = 100) -> list[tuple[int, AuditEvent]]:
+    async def events(
+        self, *, after: int = 0, limit: int = 100, caller: str | None = None
+    ) -> list[tuple[int, AuditEvent]]:
         self._open()
-        return list(enumerate(self._events[after : after + limit], start=after + 1))
+        numbered = enumerate(self._events[after:], start=after + 1)
+        return list(islice((one for one in numbered if caller in (None, one[1].caller)), limit))
+
+    # -- nodes, marks, data keys ------------------------------------------------------------
+
+    async def report(self, node: Node, *, seconds: float) -> None:
+        self._open()
+        self._nodes[node.id] = (node, self._time() + seconds)
+
+    async def nodes(self) -> list[Node]:
+        self._open()
+        living = [node for node, until in self._nodes.values() if until > self._time()]
+        return sorted(living, key=lambda node: (node.started_at, node.id))
+
+    async def leave(self, node_id: str) -> None:
+        self._open()
+        self._nodes.pop(node_id, None)
+
+    async def mark(self, name: str) -> bytes | None:
+        self._open()
+        return self._marks.get(name)
+
+    async def set_mark(self, name: str, value: bytes | None) -> None:
+        self._open()
+        if value is None:
+            self._marks.pop(name, None)
+        else:
+            self._marks[name] = value
+        self._tell("mark", name)
+
+    async def data_keys(self, kind: KeyKind, *, after: str = "", limit: int = 500) -> list[DataKey]:
+        self._open()
+        return sorted((key for key in self._data_keys(kind) if key.id > after), key=lambda key: key.id)[
+            :limit
+        ]
+
+    def _data_keys(self, kind: KeyKind) -> list[DataKey]:
+        match kind:
+            case KeyKind.GRANT:
+                found = [(grant.id, grant.client_id, grant.data_key) for grant in self._grants.values()]
+            case KeyKind.REDEMPTION:
+                held = [claim.redemption for claim in self._claims.values()]
+                found = [(one.code_hash.hex(), one.client_id, one.data_key) for one in held]
+            case KeyKind.SIGNING_KEY:
+                found = [(key.kid, "", key.data_key) for key in self._signing_keys.values()]
+        return [
+            DataKey(kind, what, client_id, wrapped)
+            for what, client_id, wrapped in found
+            if wrapped is not None
+        ]
+
+    async def rewrap(self, changes: Sequence[tuple[DataKey, bytes]]) -> int:
+        self._open()
+        done = 0
+        for key, wrapped in changes:
+            if key in self._data_keys(key.kind):
+                self._rewrap(key, wrapped)
+                done += 1
+        return done
+
+    def _rewrap(self, key: DataKey, wrapped: bytes) -> None:
+        match key.kind:
+            case KeyKind.GRANT:
+                grant = self._grants[key.id]
+                self._grants[key.id] = replace(grant, data_key=wrapped, version=grant.version + 1)
+            case KeyKind.REDEMPTION:
+                claim = self._claims[bytes.fromhex(key.id)]
+                claim.redemption = replace(claim.redemption, data_key=wrapped)
+            case KeyKind.SIGNING_KEY:
+                self._signing_keys[key.id] = replace(self._signing_keys[key.id], data_key=wrapped)
+
+    async def index_versions(self) -> Mapping[tuple[KeyKind, int], int]:
+        self._open()
+        count = Counter(
+            (KeyKind.GRANT, grant.index_version) for grant in self._grants.values() if _hashed(grant)
+        )
+        count.update((KeyKind.REDEMPTION, one.redemption.index_version) for one in self._claims.values())
+        return count
+
+    async def behind_index(self, version: int, *, after: str = "", limit: int = 100) -> list[Grant]:
+        self._open()
+        behind = (
+            grant
+            for grant in self._in_order()
+            if grant.id > after and grant.index_version != version and _hashed(grant)
+        )
+        return list(islice(behind, limit))
 
     # -- upkeep -----------------------------------------------------------------------------
 
@@ -430,6 +568,7 @@ class MemoryStore:
             del tokens[key]
         went = len(codes) + len(dead)
         went += _sweep(self._once, lambda _, kept: kept[1] <= now, limit)
+        went += _sweep(self._nodes, lambda _, node: node[1] <= moment - NODE_SECONDS, limit)
         went += _sweep(self._leases, lambda _, held: held.until <= moment - LEASE_SECONDS, limit)
         went += _sweep(
             self._changes,
@@ -452,6 +591,10 @@ def _sweep(table: dict[K, V], over: Callable[[K, V], bool], limit: int) -> int:
     for key in gone:
         del table[key]
     return len(gone)
+
+
+def _hashed(grant: Grant) -> bool:
+    return grant.email_index is not None or bool(grant.lookups)
 
 
 def _fits(grant: Grant, query: GrantQuery) -> bool:

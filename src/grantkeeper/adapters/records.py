@@ -13,12 +13,14 @@ from functools import lru_cache
 from sys import intern
 from typing import Any
 
+from grantkeeper.lifecycle import keep_alive_at
 from grantkeeper.model import (
     AuditEvent,
     Caller,
     Grant,
     GrantState,
     IdentitySource,
+    Node,
     Permission,
     Reason,
     Redemption,
@@ -98,14 +100,16 @@ GRANT_CONTENT = (
     "ends_at",
     "refreshed_at",
     "probe_at",
-    "uncertain_since",
     "revocation_attempts",
+    "revoked_at",
+    "consented_at",
     "profile_box",
     "profile_generation",
+    "index_version",
 )
 """What every save writes."""
 
-GRANT_INDEXED = ("state", "user", "email_index", "revocation_due")
+GRANT_INDEXED = ("state", "user", "email_index", "revocation_due", "uncertain_since", "keep_alive_at")
 """What indexes hold beside the fixed columns; seldom changed."""
 
 GRANT = (*GRANT_FIXED, *GRANT_CONTENT, "used_at", "version", *GRANT_INDEXED)
@@ -150,15 +154,24 @@ def grant_content(grant: Grant) -> Row:
         _maybe_instant(grant.ends_at),
         _maybe_instant(grant.refreshed_at),
         _maybe_instant(grant.probe_at),
-        _maybe_instant(grant.uncertain_since),
         grant.revocation_attempts,
+        _maybe_instant(grant.revoked_at),
+        _maybe_instant(grant.consented_at),
         *((None, None) if profile is None else (profile.box, profile.generation)),
+        grant.index_version,
     )
 
 
 def grant_indexed(grant: Grant) -> Row:
     """`GRANT_INDEXED` of *grant*."""
-    return grant.state.value, grant.user, grant.email_index, _maybe_instant(grant.revocation_due)
+    return (
+        grant.state.value,
+        grant.user,
+        grant.email_index,
+        _maybe_instant(grant.revocation_due),
+        _maybe_instant(grant.uncertain_since),
+        _maybe_instant(keep_alive_at(grant)),
+    )
 
 
 def grant_row(grant: Grant, version: int) -> Row:
@@ -198,16 +211,19 @@ def grant_of(row: Sequence[Any]) -> Grant:
         ends_at,
         refreshed_at,
         probe_at,
-        uncertain_since,
         revocation_attempts,
+        revoked_at,
+        consented_at,
         profile_box,
         profile_generation,
+        index_version,
         used_at,
         version,
         state,
         user,
         email_index,
         revocation_due,
+        uncertain_since,
         *_,
     ) = row
     return Grant(
@@ -238,8 +254,11 @@ def grant_of(row: Sequence[Any]) -> Grant:
         uncertain_since=_maybe_at(uncertain_since),
         revocation_due=_maybe_at(revocation_due),
         revocation_attempts=revocation_attempts,
+        revoked_at=_maybe_at(revoked_at),
+        consented_at=_maybe_at(consented_at),
         profile=None if profile_box is None else Sealed(profile_box, profile_generation),
         email_index=email_index,
+        index_version=index_version,
         version=version,
     )
 
@@ -298,6 +317,7 @@ REDEMPTION = (
     "outcome",
     "settled_at",
     "grant_id",
+    "index_version",
 )
 
 UNSETTLED = frozenset({RedemptionState.CLAIMED, RedemptionState.ANSWERED})
@@ -319,6 +339,7 @@ def redemption_row(redemption: Redemption) -> Row:
         redemption.outcome,
         _maybe_instant(redemption.settled_at),
         redemption.grant_id,
+        redemption.index_version,
     )
 
 
@@ -334,7 +355,8 @@ def redemption_of(row: Sequence[Any]) -> Redemption:
         keep_until=at_instant(row[5]),
         key_hash=row[6],
         fingerprint=row[7],
-        lapsed=state in UNSETTLED and bool(row[12]),
+        index_version=row[12],
+        lapsed=state in UNSETTLED and bool(row[13]),
         data_key=row[8],
         outcome=row[9],
         settled_at=_maybe_at(row[10]),
@@ -426,6 +448,32 @@ def signing_key_of(row: Sequence[Any]) -> SigningKey:
     )
 
 
+NODE = ("id", "started_at", "wrap_ids", "index_versions", "release")
+
+
+def node_row(node: Node) -> Row:
+    """`NODE` of *node*."""
+    return (
+        node.id,
+        instant(node.started_at),
+        " ".join(map(str, node.wrap_ids)),
+        " ".join(map(str, node.index_versions)),
+        node.release,
+    )
+
+
+def node_of(row: Sequence[Any]) -> Node:
+    """The node in a row of `NODE`."""
+    node_id, started_at, wrap_ids, index_versions, release = row
+    return Node(
+        id=node_id,
+        started_at=at_instant(started_at),
+        wrap_ids=tuple(map(int, wrap_ids.split())),
+        index_versions=tuple(map(int, index_versions.split())),
+        release=release,
+    )
+
+
 EVENT = ("at", "name", "grant_id", "caller", "client_id", "detail")
 
 
@@ -451,6 +499,7 @@ LISTS = {
     "redemption": REDEMPTION,
     "caller": CALLER,
     "signing_key": SIGNING_KEY,
+    "node": NODE,
     "event": EVENT,
 }
 """The column lists that statements name in braces."""

@@ -18,6 +18,7 @@ from grantkeeper.adapters.records import LISTS, column_text
 from grantkeeper.errors import SettingsInvalid
 
 _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
+_OLDEST = re.compile(r"-- oldest: ([0-9]+)\n")
 _MIGRATION = re.compile(r"^([0-9]{4})_([a-z0-9_]+)\.sql$")
 
 
@@ -76,15 +77,34 @@ def fresh_schema(database: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One step from a schema to the next; *checksum* is the SHA-256 of its text."""
+    """
+    One step from a schema to the next; *checksum* is the SHA-256 of its text.
+
+    Its first line may say ``-- oldest: N``: releases that know only the migrations up to N run on
+    what it makes, so that it can be applied before they are replaced.
+    """
 
     number: int
     name: str
     text: str = field(repr=False)
 
     @property
+    def oldest(self) -> int:
+        """The last migration of the oldest release that runs on what this one makes."""
+        match = _OLDEST.match(self.text)
+        return self.number if match is None else int(match[1])
+
+    @property
     def checksum(self) -> str:
         return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a database remembers of a migration; *oldest* is 0 where a release wrote it that did not know."""
+
+    checksum: str
+    oldest: int = 0
 
 
 @cache
@@ -101,26 +121,30 @@ def migrations(database: str) -> tuple[Migration, ...]:
     return tuple(found)
 
 
-def pending(known: Sequence[Migration], applied: Mapping[int, str]) -> tuple[Migration, ...]:
+def pending(known: Sequence[Migration], applied: Mapping[int, Applied]) -> tuple[Migration, ...]:
     """
     The migrations that are still to be run.
 
     Args:
         known: What this release ships.
-        applied: Checksum by number, as the database remembers.
+        applied: What the database remembers, by number.
 
     Raises:
-        SettingsInvalid: The database is of a newer release, or an applied
-            migration was another than the one of this number here.
+        SettingsInvalid: The database is of a newer release that says that this one does not run on
+            it, or an applied migration was another than the one of this number here.
     """
     shipped = {migration.number: migration for migration in known}
-    newer = sorted(set(applied) - set(shipped))
+    newer = sorted(number for number in set(applied) - set(shipped) if applied[number].oldest not in shipped)
     if newer:
         raise SettingsInvalid(
             [f"the database has migration {newer[-1]}, and this release knows only {len(known)}"],
             hint="Start the release that made the database, or a newer one.",
         )
-    changed = [number for number in sorted(applied) if applied[number] != shipped[number].checksum]
+    changed = [
+        number
+        for number in sorted(set(applied) & set(shipped))
+        if applied[number].checksum != shipped[number].checksum
+    ]
     if changed:
         raise SettingsInvalid(
             [f"migration {changed[0]} of the database is not the one this release of grantkeeper ships"],

@@ -33,6 +33,7 @@ from grantkeeper.adapters.records import (
     event_of,
     grant_of,
     instant,
+    node_of,
     redemption_of,
     signing_key_of,
     token_of,
@@ -45,10 +46,14 @@ from grantkeeper.model import (
     AuditEvent,
     Caller,
     Change,
+    DataKey,
     Grant,
     GrantState,
     Held,
+    KeyKind,
     Lease,
+    News,
+    Node,
     Redemption,
     SigningKey,
     StoredToken,
@@ -64,6 +69,9 @@ REST_SECONDS = BUSY_SECONDS + 1.0
 
 FEED_LIMIT = 1000
 """Changes in one answer at most; the next call goes on."""
+
+EVER = -(2**63)
+"""Before every time."""
 
 TOUCH_ROWS = 500
 """Stamps in one part at most: each may cost a page."""
@@ -203,6 +211,18 @@ class SqliteStore:
     async def due_revocations(self, now: datetime, *, limit: int = 100) -> list[Grant]:
         return [grant_of(row) for row in self._rows("due_revocations", (instant(now), limit))]
 
+    async def idle(self, now: datetime, *, after: datetime | None = None, limit: int = 100) -> list[Grant]:
+        return self._due("idle_grants", now, after, limit)
+
+    async def uncertain(
+        self, now: datetime, *, after: datetime | None = None, limit: int = 100
+    ) -> list[Grant]:
+        return self._due("uncertain_grants", now, after, limit)
+
+    def _due(self, name: str, now: datetime, after: datetime | None, limit: int) -> list[Grant]:
+        begin = EVER if after is None else instant(after)
+        return [grant_of(row) for row in self._rows(name, (instant(now), begin, limit))]
+
     async def commit(self, *steps: Step) -> None:
         await self._do(lambda db: steps_of.commit(db, steps))
 
@@ -239,22 +259,25 @@ class SqliteStore:
         rows = self._rows("lease_left", (lease.version, lease.name, lease.owner))
         return max(0.0, rows[0][0]) if rows else 0.0
 
+    async def orphans(self, prefix: str, *, limit: int = 100) -> list[str]:
+        return [name for (name,) in self._rows("orphaned_leases", (prefix, limit))]
+
     # -- the change feed --------------------------------------------------------------------
 
     async def last_change(self) -> int:
         return self._feed_ends()[1]
 
-    async def changes(self, after: int, *, seconds: float) -> list[Change]:
+    async def changes(self, after: int, *, seconds: float) -> News:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         while True:
             reader, seen = self._commits()
             if found := self._changes_after(after):
-                return found
+                return News(tuple(found))
             while self._commits() == (reader, seen):
                 left = until - loop.time()
                 if left <= 0:
-                    return []
+                    return News(())
                 await asyncio.sleep(min(POLL_SECONDS, left))
 
     def _commits(self) -> tuple[apsw.Connection, int]:
@@ -291,6 +314,9 @@ class SqliteStore:
     async def callers(self) -> list[Caller]:
         return [caller_of(row) for row in self._rows("callers")]
 
+    async def change_caller(self, caller: Caller) -> None:
+        await self._do(lambda db: steps_of.change_caller(db, caller))
+
     async def revoke_caller(self, name_or_id: str, at: datetime) -> Caller | None:
         return await self._do(lambda db: steps_of.revoke_caller(db, name_or_id, at))
 
@@ -313,8 +339,47 @@ class SqliteStore:
         if written:
             await self._do(lambda db: steps_of.append(db, written))
 
-    async def events(self, *, after: int = 0, limit: int = 100) -> list[tuple[int, AuditEvent]]:
-        return [(row[0], event_of(row[1:])) for row in self._rows("events", (after, limit))]
+    async def events(
+        self, *, after: int = 0, limit: int = 100, caller: str | None = None
+    ) -> list[tuple[int, AuditEvent]]:
+        if caller is None:
+            found = self._rows("events", (after, limit))
+        else:
+            found = self._rows("events_of_caller", (after, limit, caller))
+        return [(row[0], event_of(row[1:])) for row in found]
+
+    # -- nodes, marks, data keys ------------------------------------------------------------
+
+    async def report(self, node: Node, *, seconds: float) -> None:
+        await self._do(lambda db: steps_of.report(db, node, seconds), synced=False)
+
+    async def nodes(self) -> list[Node]:
+        return [node_of(row) for row in self._rows("living_nodes")]
+
+    async def leave(self, node_id: str) -> None:
+        await self._do(lambda db: steps_of.leave(db, node_id), synced=False)
+
+    async def mark(self, name: str) -> bytes | None:
+        rows = self._rows("mark", (name,))
+        return rows[0][0] if rows else None
+
+    async def set_mark(self, name: str, value: bytes | None) -> None:
+        await self._do(lambda db: steps_of.set_mark(db, name, value))
+
+    async def data_keys(self, kind: KeyKind, *, after: str = "", limit: int = 500) -> list[DataKey]:
+        rows = self._rows(steps_of.DATA_KEYS[kind][0], (after, limit))
+        return [DataKey(kind, *row) for row in rows]
+
+    async def rewrap(self, changes: Sequence[tuple[DataKey, bytes]]) -> int:
+        written = list(changes)
+        return await self._do(lambda db: steps_of.rewrap(db, written))
+
+    async def index_versions(self) -> Mapping[tuple[KeyKind, int], int]:
+        rows = self._rows("index_versions")
+        return {(KeyKind(kind), version): count for kind, version, count in rows}
+
+    async def behind_index(self, version: int, *, after: str = "", limit: int = 100) -> list[Grant]:
+        return [grant_of(row) for row in self._rows("grants_behind_index", (version, after, limit))]
 
     # -- upkeep -----------------------------------------------------------------------------
 

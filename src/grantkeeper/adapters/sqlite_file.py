@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 
 import apsw
 
-from grantkeeper.adapters.schema import fresh_schema, migrations, pending
+from grantkeeper.adapters.schema import Applied, fresh_schema, migrations, pending
 from grantkeeper.errors import SettingsInvalid, StoreUnavailable
 
 APPLICATION_ID = 0x676B7072
@@ -210,7 +210,8 @@ def migrate(db: apsw.Connection) -> tuple[int, ...]:
             db.pragma("application_id", APPLICATION_ID)
             db.execute(
                 "CREATE TABLE migrations ("
-                " number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, at REAL NOT NULL"
+                " number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL, at REAL NOT NULL,"
+                " oldest INTEGER NOT NULL DEFAULT 0"
                 ") STRICT"
             )
             run = shipped
@@ -219,8 +220,9 @@ def migrate(db: apsw.Connection) -> tuple[int, ...]:
             for migration in run:
                 db.execute(migration.text)
         db.executemany(
-            "INSERT INTO migrations VALUES (?, ?, ?, unixepoch('subsec'))",
-            [(migration.number, migration.name, migration.checksum) for migration in run],
+            "INSERT INTO migrations (number, name, checksum, oldest, at)"
+            " VALUES (?, ?, ?, ?, unixepoch('subsec'))",
+            [(migration.number, migration.name, migration.checksum, migration.oldest) for migration in run],
         )
         db.execute("COMMIT")
     except BaseException:
@@ -230,8 +232,11 @@ def migrate(db: apsw.Connection) -> tuple[int, ...]:
     return tuple(migration.number for migration in run)
 
 
-def _applied(db: apsw.Connection) -> dict[int, str]:
-    return dict(rows(db, "SELECT number, checksum FROM migrations"))
+def _applied(db: apsw.Connection) -> dict[int, Applied]:
+    columns = {name for (name,) in rows(db, "SELECT name FROM pragma_table_info('migrations')")}
+    oldest = "oldest" if "oldest" in columns else "0"
+    found = rows(db, f"SELECT number, checksum, {oldest} FROM migrations")  # noqa: S608 - one of two words
+    return {number: Applied(checksum, least) for number, checksum, least in found}
 
 
 def _outstanding(db: apsw.Connection) -> bool:

@@ -22,6 +22,7 @@ from grantkeeper.adapters.records import (
     grant_indexed,
     grant_row,
     instant,
+    node_row,
     redemption_of,
     redemption_row,
     signing_key_row,
@@ -30,7 +31,19 @@ from grantkeeper.adapters.records import (
 from grantkeeper.adapters.schema import column_parts, statements
 from grantkeeper.adapters.sqlite_file import rows
 from grantkeeper.errors import StoreConflict
-from grantkeeper.model import AuditEvent, Caller, Grant, Held, Lease, Redemption, SigningKey, StoredToken
+from grantkeeper.model import (
+    AuditEvent,
+    Caller,
+    DataKey,
+    Grant,
+    Held,
+    KeyKind,
+    Lease,
+    Node,
+    Redemption,
+    SigningKey,
+    StoredToken,
+)
 from grantkeeper.ports import (
     Delete,
     DropTokens,
@@ -58,6 +71,9 @@ SQL = statements("sqlite", column_parts() | {"rest": _REST})
 FEED_SECONDS = 600
 FEED_ROWS = 100_000
 """The change feed keeps this much; a reader that was away longer looks at everything again."""
+
+NODE_SECONDS = 3600
+"""A node that was not heard for this long is gone."""
 
 LEASE_SECONDS = 600
 """A lease that ended this long ago was never given back: its owner is dead."""
@@ -151,6 +167,7 @@ def _settle(db: apsw.Connection, redemption: Redemption) -> None:
             redemption.outcome,
             None if redemption.settled_at is None else instant(redemption.settled_at),
             redemption.grant_id,
+            redemption.index_version,
         ),
         "the redemption is no longer its owner's",
     )
@@ -193,8 +210,9 @@ def take(db: apsw.Connection, name: str, owner: str, seconds: float) -> tuple[Le
     """The lease, or for how long somebody has it; and when that was true, in monotonic seconds."""
     now = time.monotonic()
     db.execute(SQL["drop_lapsed_lease"], (name,))
+    orphaned = db.changes() == 1
     if found := rows(db, SQL["take_lease"], (name, owner, seconds)):
-        return Lease(name, owner, found[0][0], seconds), now
+        return Lease(name, owner, found[0][0], seconds, orphaned), now
     ((left,),) = rows(db, SQL["lease_held"], (name,))
     return Held(name, max(0.0, left)), now
 
@@ -217,6 +235,18 @@ def release(db: apsw.Connection, lease: Lease) -> None:
 def add_caller(db: apsw.Connection, caller: Caller) -> None:
     """Save a new caller."""
     _must(db, "add_caller", caller_row(caller), f"there is a caller {caller.name} already")
+    _change(db, "caller", caller.id)
+
+
+def change_caller(db: apsw.Connection, caller: Caller) -> None:
+    """Write a caller's rules and end."""
+    _, _, _, _, clients, scopes, permissions, expires_at, _ = caller_row(caller)
+    _must(
+        db,
+        "change_caller",
+        (caller.id, clients, scopes, permissions, expires_at),
+        f"there is no living caller {caller.name}",
+    )
     _change(db, "caller", caller.id)
 
 
@@ -258,6 +288,43 @@ def append(db: apsw.Connection, events: Iterable[AuditEvent]) -> None:
     db.executemany(SQL["append_event"], [event_row(event) for event in events])
 
 
+# -- nodes, marks, data keys --------------------------------------------------------------------
+
+DATA_KEYS = {
+    KeyKind.GRANT: ("data_keys_of_grants", "rewrap_grant"),
+    KeyKind.REDEMPTION: ("data_keys_of_redemptions", "rewrap_redemption"),
+    KeyKind.SIGNING_KEY: ("data_keys_of_signing_keys", "rewrap_signing_key"),
+}
+"""The statements that find and replace the wrapped keys of a kind."""
+
+
+def report(db: apsw.Connection, node: Node, seconds: float) -> None:
+    """Write down that a node lives."""
+    db.execute(SQL["report_node"], (*node_row(node), seconds))
+
+
+def leave(db: apsw.Connection, node_id: str) -> None:
+    """Forget a node."""
+    db.execute(SQL["drop_node"], (node_id,))
+
+
+def set_mark(db: apsw.Connection, name: str, value: bytes | None) -> None:
+    """Write or drop a mark."""
+    if value is None:
+        db.execute(SQL["drop_mark"], (name,))
+    else:
+        db.execute(SQL["set_mark"], (name, value))
+    _change(db, "mark", name)
+
+
+def rewrap(db: apsw.Connection, changes: Iterable[tuple[DataKey, bytes]]) -> int:
+    """Put newly wrapped keys in the place of unchanged old ones."""
+    before = db.total_changes()
+    for key, wrapped in changes:
+        db.execute(SQL[DATA_KEYS[key.kind][1]], (key.id, key.wrapped, wrapped))
+    return db.total_changes() - before
+
+
 # -- upkeep -------------------------------------------------------------------------------------
 
 
@@ -272,5 +339,6 @@ def sweep(db: apsw.Connection, now: datetime, limit: int) -> int:
     for name in ("sweep_redemptions", "sweep_tokens", "sweep_once"):
         db.execute(SQL[name], (instant(now), limit))
     db.execute(SQL["sweep_leases"], (LEASE_SECONDS, limit))
+    db.execute(SQL["sweep_nodes"], (NODE_SECONDS,))
     db.execute(SQL["sweep_changes"], (FEED_SECONDS, FEED_ROWS, limit))
     return db.total_changes() - before

@@ -138,6 +138,7 @@ def _chosen(grant: Grant, consent: Consent, choice: Keep, seals: Seals) -> Grant
             refresh_token=sealed,
             generation=generation,
             lookups=seals.lookups(consent.refresh_token),
+            consented_at=consent.at,
             ends_at=ends_at,
             waiting=None,
         )

@@ -70,7 +70,7 @@ class Follower:
     async def _follow(self, after: int) -> None:
         while True:
             try:
-                changes = await self._means.store.changes(after, seconds=PATIENCE)
+                news = await self._means.store.changes(after, seconds=PATIENCE)
             except StoreUnavailable:
                 await asyncio.sleep(PAUSE)
                 continue
@@ -78,11 +78,11 @@ class Follower:
                 self._means.tell("feed.broken", level=logging.ERROR, exception=type(error).__name__)
                 await asyncio.sleep(PAUSE)
                 continue
-            for change in changes:
+            for change in news.changes:
                 after = max(after, change.seq)
                 self._tell(change.kind, change.id)
             # After the changes are obeyed, not before: a node is as young as what it has done.
-            self._heard_at = self._means.clock.monotonic()
+            self._heard_at = self._means.clock.monotonic() - news.age
 
     def _tell(self, kind: str, row_id: str) -> None:
         if kind == "grant":

@@ -146,6 +146,7 @@ class Revoker:
                 reason=Reason.REVOKED,
                 revocation_due=now,
                 revocation_attempts=0,
+                revoked_at=now,
                 waiting=None,
             )
             if row.refresh_token is None:

@@ -14,6 +14,12 @@ has) and give it a ``store`` fixture:
 
 from grantkeeper.testing.conformance_claims import LeaseStoreConformance, RedemptionStoreConformance
 from grantkeeper.testing.conformance_grants import GrantStoreConformance
+from grantkeeper.testing.conformance_nodes import (
+    DataKeyStoreConformance,
+    DueConformance,
+    NodeStoreConformance,
+    OrphanConformance,
+)
 from grantkeeper.testing.conformance_rest import (
     AuditStoreConformance,
     CallerStoreConformance,
@@ -35,6 +41,10 @@ class StoreConformance(
     OnceStoreConformance,
     SigningKeyStoreConformance,
     AuditStoreConformance,
+    NodeStoreConformance,
+    DataKeyStoreConformance,
+    DueConformance,
+    OrphanConformance,
     UpkeepConformance,
 ):
     """All of `grantkeeper.ports.Store`."""
@@ -44,9 +54,13 @@ __all__ = [
     "AuditStoreConformance",
     "CallerStoreConformance",
     "ChangeFeedConformance",
+    "DataKeyStoreConformance",
+    "DueConformance",
     "GrantStoreConformance",
     "LeaseStoreConformance",
+    "NodeStoreConformance",
     "OnceStoreConformance",
+    "OrphanConformance",
     "RedemptionStoreConformance",
     "SearchConformance",
     "SigningKeyStoreConformance",

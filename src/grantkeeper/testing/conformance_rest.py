@@ -1,6 +1,7 @@
 """What a store of all the rest must do: feed, callers, things good once, keys, audit, upkeep."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,7 +22,12 @@ from grantkeeper.testing.records import (
 )
 
 
-def named(changes: list[Change]) -> list[tuple[str, str]]:
+async def heard(store: Store, after: int, seconds: float = 0) -> list[Change]:
+    """The changes after *after*."""
+    return list((await store.changes(after, seconds=seconds)).changes)
+
+
+def named(changes: Iterable[Change]) -> list[tuple[str, str]]:
     """What *changes* are about."""
     return [(change.kind, change.id) for change in changes]
 
@@ -35,7 +41,7 @@ class ChangeFeedConformance(Conformance):
         Nothing has happened, and asking ends in its time.
         """
         assert 0 == await store.last_change()
-        assert [] == await store.changes(0, seconds=0.01)
+        assert [] == await heard(store, 0, 0.01)
 
     async def test_the_feed_tells_what_to_look_at_in_order(self, store: Store) -> None:
         """
@@ -50,7 +56,7 @@ class ChangeFeedConformance(Conformance):
         await store.add_signing_key(a_signing_key())
         await store.take("name", "me", seconds=30)
         await store.claim(a_redemption(), seconds=30)
-        changes = await store.changes(0, seconds=0)
+        changes = await heard(store, 0)
 
         assert [
             ("grant", one.id),
@@ -72,26 +78,26 @@ class ChangeFeedConformance(Conformance):
         place = await store.last_change()
         await store.commit(Insert(a_grant(3)))
 
-        assert [("grant", a_grant(3).id)] == named(await store.changes(place, seconds=0))
-        assert [] == await store.changes(await store.last_change(), seconds=0)
+        assert [("grant", a_grant(3).id)] == named(await heard(store, place))
+        assert [] == await heard(store, await store.last_change())
 
     async def test_a_waiting_reader_is_woken(self, store: Store) -> None:
         """
         A change is heard long before the wait is over, by every reader.
         """
-        readers = [asyncio.ensure_future(store.changes(0, seconds=30)) for _ in range(3)]
+        readers = [asyncio.ensure_future(heard(store, 0, 30)) for _ in range(3)]
         await asyncio.sleep(0.02)
         await store.commit(Insert(a_grant(1)))
-        heard = await asyncio.wait_for(asyncio.gather(*readers), timeout=5)
+        news = await asyncio.wait_for(asyncio.gather(*readers), timeout=5)
 
-        assert [[("grant", a_grant(1).id)]] * 3 == [named(changes) for changes in heard]
+        assert [[("grant", a_grant(1).id)]] * 3 == [named(changes) for changes in news]
 
     async def test_a_quiet_wait_ends_in_its_time(self, store: Store) -> None:
         """
         Silence is an answer too: the store was heard.
         """
         begun = asyncio.get_running_loop().time()
-        changes = await store.changes(0, seconds=0.2)
+        changes = await heard(store, 0, 0.2)
         took = asyncio.get_running_loop().time() - begun
 
         assert [] == changes
@@ -104,7 +110,7 @@ class ChangeFeedConformance(Conformance):
         await saved(store, a_grant(1))
         newest = await store.last_change()
 
-        assert [Change(newest, "all", "")] == await store.changes(newest + 100, seconds=5)
+        assert [Change(newest, "all", "")] == await heard(store, newest + 100, 5)
 
 
 @pytest.mark.anyio
@@ -186,6 +192,30 @@ class CallerStoreConformance(Conformance):
         revoked = await store.revoke_caller("backend", later)
 
         assert a_caller("backend", 1, revoked_at=later) == revoked
+
+    async def test_rules_and_end_can_be_changed(self, store: Store) -> None:
+        """
+        Name and key stay; every node hears of it. A revoked caller, or none, is a conflict.
+        """
+        await store.add_caller(a_caller())
+        place = await store.last_change()
+        narrow = a_caller(
+            "other name",
+            key_hash=b"other key",
+            scopes=frozenset({"openid"}),
+            clients=frozenset(),
+            permissions=frozenset(),
+            expires_at=None,
+        )
+        await store.change_caller(narrow)
+        changed = await store.caller(a_caller().key_hash)
+        await store.revoke_caller("backend", NOW)
+
+        assert replace(narrow, name="backend", key_hash=a_caller().key_hash) == changed
+        assert ("caller", a_caller().id) == named(await heard(store, place))[0]
+        for caller in (narrow, a_caller("nobody", 2)):
+            with pytest.raises(StoreConflict):
+                await store.change_caller(caller)
 
     async def test_revoking_nobody_is_none(self, store: Store) -> None:
         """
@@ -296,6 +326,16 @@ class AuditStoreConformance(Conformance):
         assert sorted({number for number, _ in everything}) == [number for number, _ in everything]
         assert [] == await store.events(after=everything[-1][0])
 
+    async def test_events_of_one_caller(self, store: Store) -> None:
+        """
+        With the numbers they have among all.
+        """
+        await store.append([an_event(1), replace(an_event(2), caller="other"), an_event(3)])
+        everything = await store.events()
+
+        assert [everything[0], everything[2]] == await store.events(caller="backend")
+        assert [everything[2]] == await store.events(caller="backend", after=everything[0][0], limit=1)
+
 
 @pytest.mark.anyio
 class UpkeepConformance(Conformance):
@@ -350,7 +390,7 @@ class UpkeepConformance(Conformance):
         went = await store.sweep(NOW + timedelta(days=36500))
 
         assert 0 == went
-        assert 2 == len(await store.changes(0, seconds=0))
+        assert 2 == len(await heard(store, 0))
         assert lease != await store.take("name", "you", seconds=30)
 
     async def test_a_closed_store_is_unavailable(self, store: Store) -> None:

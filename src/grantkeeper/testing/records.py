@@ -10,6 +10,7 @@ from grantkeeper.model import (
     Grant,
     GrantState,
     IdentitySource,
+    Node,
     Permission,
     Reason,
     Redemption,
@@ -69,6 +70,9 @@ def a_full_grant(number: int = 1) -> Grant:
         uncertain_since=NOW + timedelta(seconds=6),
         revocation_due=NOW + timedelta(seconds=7),
         revocation_attempts=9,
+        revoked_at=NOW + timedelta(seconds=10),
+        consented_at=NOW + timedelta(seconds=11),
+        index_version=12,
         profile=Sealed(b"profile", 3),
         email_index=b"\x00email",
     )
@@ -142,6 +146,18 @@ def a_signing_key(kid: str = "kid", **changes: Any) -> SigningKey:
         "retires_at": NOW + timedelta(days=7),
     }
     return SigningKey(**(values | changes))
+
+
+def a_node(node_id: str = "node", **changes: Any) -> Node:
+    """A process that has two wrapping keys."""
+    values: dict[str, Any] = {
+        "id": node_id,
+        "started_at": NOW,
+        "wrap_ids": (4_000_000_000, 7),
+        "index_versions": (1,),
+        "release": "0.1",
+    }
+    return Node(**(values | changes))
 
 
 def an_event(number: int = 1) -> AuditEvent:

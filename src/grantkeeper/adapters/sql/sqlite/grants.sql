@@ -23,7 +23,8 @@ UPDATE grants SET
     ({grant_content}) = ({grant_content_marks}),
     used_at = coalesce(max(used_at, ?), used_at, ?),
     version = version + 1
-WHERE id = ? AND version = ? AND state = ? AND user IS ? AND email_index IS ? AND revocation_due IS ?;
+WHERE id = ? AND version = ? AND state = ? AND user IS ? AND email_index IS ? AND revocation_due IS ?
+  AND uncertain_since IS ? AND keep_alive_at IS ?;
 
 -- name: replace_grant
 UPDATE grants SET
@@ -53,3 +54,10 @@ DELETE FROM tokens WHERE grant_id = ?1;
 
 -- name: due_revocations
 SELECT {grant} FROM grants WHERE revocation_due <= ?1 AND +state = 'revoked' ORDER BY revocation_due LIMIT ?2;
+
+-- name: idle_grants
+SELECT {grant} FROM grants WHERE keep_alive_at <= ?1 AND keep_alive_at > ?2 ORDER BY keep_alive_at LIMIT ?3;
+
+-- name: uncertain_grants
+SELECT {grant} FROM grants WHERE uncertain_since <= ?1 AND uncertain_since > ?2
+ORDER BY uncertain_since LIMIT ?3;

@@ -20,3 +20,8 @@ SELECT held_until - unixepoch('subsec') FROM leases WHERE version = ?1 AND name 
 
 -- name: release_lease
 DELETE FROM leases WHERE version = ?1 AND name = ?2 AND owner = ?3;
+
+-- name: orphaned_leases
+SELECT name FROM leases
+WHERE name >= ?1 AND substr(name, 1, length(?1)) = ?1 AND held_until <= unixepoch('subsec')
+ORDER BY name LIMIT ?2;

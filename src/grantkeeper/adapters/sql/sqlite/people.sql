@@ -17,6 +17,10 @@ ORDER BY id = ?1 DESC, revoked_at IS NULL DESC, created_at DESC, id DESC LIMIT 1
 -- name: revoke_caller
 UPDATE callers SET revoked_at = ?2 WHERE id = ?1;
 
+-- name: change_caller
+UPDATE callers SET clients = ?2, scopes = ?3, permissions = ?4, expires_at = ?5
+WHERE id = ?1 AND revoked_at IS NULL;
+
 -- name: put_once
 INSERT INTO once (kind, key, value, ends_at) VALUES (?1, ?2, ?3, ?5)
 ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value, ends_at = excluded.ends_at
@@ -36,3 +40,6 @@ INSERT INTO audit ({event}) VALUES ({event_marks});
 
 -- name: events
 SELECT seq, {event} FROM audit WHERE seq > ?1 ORDER BY seq LIMIT ?2;
+
+-- name: events_of_caller
+SELECT seq, {event} FROM audit WHERE seq > ?1 AND caller = ?3 ORDER BY seq LIMIT ?2;

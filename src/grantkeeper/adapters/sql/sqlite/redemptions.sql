@@ -19,5 +19,6 @@ DELETE FROM redemptions WHERE code_hash = ?1 AND owner = ?2 AND state = 'claimed
 
 -- name: settle
 UPDATE redemptions SET
-    state = ?3, keep_until = ?4, fingerprint = ?5, data_key = ?6, outcome = ?7, settled_at = ?8, grant_id = ?9
+    state = ?3, keep_until = ?4, fingerprint = ?5, data_key = ?6, outcome = ?7, settled_at = ?8, grant_id = ?9,
+    index_version = ?10
 WHERE code_hash = ?1 AND owner = ?2 AND state IN ('claimed', 'answered');

@@ -33,9 +33,13 @@ CREATE TABLE grants (
     uncertain_since INTEGER,
     revocation_due INTEGER,
     revocation_attempts INTEGER NOT NULL,
+    revoked_at INTEGER,
+    consented_at INTEGER,
     profile_box BLOB,
     profile_generation INTEGER,
     email_index BLOB,
+    index_version INTEGER NOT NULL DEFAULT 1,
+    keep_alive_at INTEGER,
     version INTEGER NOT NULL
 ) STRICT;
 
@@ -46,6 +50,8 @@ CREATE INDEX grants_email ON grants (email_index, id) WHERE email_index IS NOT N
 CREATE INDEX grants_client_state ON grants (client_id, state, id);
 CREATE INDEX grants_state ON grants (state, id);
 CREATE INDEX grants_revocation_due ON grants (revocation_due) WHERE revocation_due IS NOT NULL;
+CREATE INDEX grants_uncertain ON grants (uncertain_since) WHERE uncertain_since IS NOT NULL;
+CREATE INDEX grants_keep_alive ON grants (keep_alive_at) WHERE keep_alive_at IS NOT NULL;
 
 CREATE TABLE tokens (
     grant_id TEXT NOT NULL REFERENCES grants (id) ON DELETE CASCADE,
@@ -73,7 +79,8 @@ CREATE TABLE redemptions (
     data_key BLOB,
     outcome BLOB,
     settled_at INTEGER,
-    grant_id TEXT
+    grant_id TEXT,
+    index_version INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 
 CREATE UNIQUE INDEX redemptions_key ON redemptions (key_hash) WHERE key_hash IS NOT NULL;
@@ -139,6 +146,22 @@ CREATE TABLE audit (
     caller TEXT,
     client_id TEXT,
     detail TEXT NOT NULL
+) STRICT;
+
+-- Processes at work, and until when nobody doubts that they live.
+CREATE TABLE nodes (
+    id TEXT NOT NULL PRIMARY KEY,
+    started_at INTEGER NOT NULL,
+    wrap_ids TEXT NOT NULL,
+    index_versions TEXT NOT NULL,
+    release TEXT NOT NULL,
+    heard_until REAL NOT NULL
+) STRICT;
+
+-- How far common work has come.
+CREATE TABLE marks (
+    name TEXT NOT NULL PRIMARY KEY,
+    value BLOB NOT NULL
 ) STRICT;
 
 -- One row that is written to prove that writing works.

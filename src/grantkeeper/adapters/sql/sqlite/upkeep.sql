@@ -17,6 +17,9 @@ DELETE FROM leases WHERE version IN (
     SELECT version FROM leases WHERE held_until <= unixepoch('subsec') - ?1 LIMIT ?2
 );
 
+-- name: sweep_nodes
+DELETE FROM nodes WHERE heard_until <= unixepoch('subsec') - ?1;
+
 -- The newest row stays: the next number is one more than it.
 -- name: sweep_changes
 DELETE FROM changes WHERE seq IN (
