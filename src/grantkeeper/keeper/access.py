@@ -195,7 +195,7 @@ class Access:
         trouble: GrantkeeperError | None = None
         entry = await self.entry(grant_id)
         # One turn finds out, a second takes what a refresh brought; more are for scope sets that change.
-        for _ in range(4):
+        for _ in range(5):
             now = self._means.clock.now()
             usable(entry, now)
             wanted = scopes_to_hand_out(entry, scopes, rule)
@@ -203,7 +203,10 @@ class Access:
             narrower = None if wanted == entry.granted else wanted
             refused = live is not None and need.refuses(live)
             if refused and trouble is None and not await self._may_force(grant_id, narrower):
-                need, refused = Need(min_ttl), False
+                need = Need(min_ttl)
+                # The store was asked, which may take seconds: what was read before it is old.
+                entry = await self.entry(grant_id)
+                continue
             valid = live is not None and now < live.expires_at and not refused
             if live is not None and valid and (trouble is not None or need.met_by(live, now)):
                 if now >= live.stale_at and trouble is None:

@@ -24,7 +24,7 @@ from grantkeeper.errors import (
 )
 from grantkeeper.keeper.asking import Asking
 from grantkeeper.keeper.cache import Cache, Entry, LiveToken
-from grantkeeper.keeper.feed import Follower
+from grantkeeper.keeper.feed import SILENCE, Follower
 from grantkeeper.keeper.means import LEASE_SECONDS, REFRESH_LIMIT, STORE_LIMIT, Means
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.lifecycle import stale_margin
@@ -38,6 +38,9 @@ POLL_SECONDS = 0.25
 """A waiter looks again this often even if the feed says nothing."""
 
 WAIT_LIMIT = LEASE_SECONDS + 5.0
+
+MOST_READS = 3
+"""How often a grant is read again whose reading took too long to be believed."""
 
 
 def _flight_key(grant_id: str, scopes: Scopes | None) -> tuple[str, str]:
@@ -72,9 +75,15 @@ class Refresher:
 
         Raises:
             GrantNotFound: There is no such grant.
+            StoreUnavailable: The store does not answer, or its answers come too late to be believed.
         """
-        _, entry = await self._read(grant_id)
-        return entry
+        for _ in range(MOST_READS):
+            began = self._means.clock.monotonic()
+            _, entry = await self._read(grant_id)
+            # An answer on its way for longer may be of a time when the grant was not yet revoked.
+            if self._means.clock.monotonic() - began <= SILENCE:
+                return entry
+        raise StoreUnavailable("the database answers too slowly to say what is true now", retry_after=1.0)
 
     async def prove(self, grant_id: str) -> Entry:
         """

@@ -25,7 +25,7 @@ from grantkeeper.keeper.refresh import Refresher
 from grantkeeper.keeper.revocation import Revoker
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.keeper.sessions import Sessions
-from grantkeeper.keeper.upkeep import Upkeep
+from grantkeeper.keeper.upkeep import SWEPT_AT_ONCE, Chore, Upkeep
 from grantkeeper.model import Client, Description, Grant, Preflight, RedeemedGrant, Revocation, Token
 from grantkeeper.ports import Clock, Dice, Http, Sealer, Store
 from grantkeeper.protocol.scopes import Scopes
@@ -58,7 +58,13 @@ class KeeperCore:
         self._revoker = Revoker(means, self.cache, seals)
         self._records = Records(means, seals)
         self.connect = Connect(means, self._redeemer, self.sessions, public_url)
-        self._upkeep = Upkeep(means, self._revoker)
+        self._upkeep = Upkeep(
+            means,
+            (
+                Chore("sweep", self._sweep),
+                Chore("revocations", self._revoker.deliver_some),
+            ),
+        )
 
     @classmethod
     async def open(
@@ -112,6 +118,10 @@ class KeeperCore:
         await self._follower.start()
         self.audit.start()
         self._upkeep.start()
+
+    async def _sweep(self) -> bool:
+        """Drop what is past its end: redemptions, cached tokens, things good once, dead nodes and leases."""
+        return await self.store.sweep(self.clock.now(), limit=SWEPT_AT_ONCE) >= SWEPT_AT_ONCE
 
     def _read_keys_again(self, kind: str, row_id: str) -> None:
         if kind in ("signing_key", "all"):
