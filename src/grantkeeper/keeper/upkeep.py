@@ -1,5 +1,5 @@
 """
-What has to happen without anybody asking: old rows dropped, owed revocations delivered.
+What has to happen without anybody asking: old rows dropped, owed revocations delivered, doubts ended.
 
 One process of all does it, under a named lease; the others look in now and then.
 """
@@ -9,6 +9,7 @@ import logging
 from contextlib import suppress
 
 from grantkeeper.errors import GrantkeeperError, StoreConflict
+from grantkeeper.keeper.doubts import Doubts
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.revocation import Revoker
 from grantkeeper.model import Lease
@@ -22,9 +23,10 @@ NAME = "upkeep"
 class Upkeep:
     """The chores of a keeper."""
 
-    def __init__(self, means: Means, revoker: Revoker) -> None:
+    def __init__(self, means: Means, revoker: Revoker, doubts: Doubts) -> None:
         self._means = means
         self._revoker = revoker
+        self._doubts = doubts
         self._owner = means.owner()
         self._task: asyncio.Task[None] | None = None
 
@@ -47,6 +49,7 @@ class Upkeep:
         try:
             await self._means.store.sweep(self._means.clock.now())
             await self._revoker.deliver_due()
+            await self._doubts.once()
         finally:
             with suppress(StoreConflict):
                 await self._means.store.commit(Release(claim))
