@@ -136,14 +136,15 @@ class _File:
             if not _lock(descriptor):
                 os.close(descriptor)
                 return None
-            entries, damaged = read_entries(path.read_bytes())
+            content = path.read_bytes()
+            # What it was writing when it died must not become a line by what is written next.
+            os.ftruncate(descriptor, content.rfind(b"\n") + 1)
+            entries, damaged = read_entries(content)
         except BaseException:
             os.close(descriptor)
             raise
         file = cls(path, descriptor)
         file.held, file.damaged = set(entries), damaged
-        # What it was writing when it died has no end; the next line must not be taken for its rest.
-        file._clean = False
         return file, entries
 
     @property
