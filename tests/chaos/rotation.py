@@ -114,5 +114,7 @@ async def key_rotation(town: PostgresTown, seed: int, rounds: int, size: Size) -
 
             assert {"ok"} == set(backends.answers), backends.answers
             assert old != new
-            counts.update(rewrapped=size.rewrapped + BUSY_GRANTS, requests=backends.answers["ok"], proofs=bool(proof))
+            counts.update(
+                rewrapped=size.rewrapped + BUSY_GRANTS, requests=backends.answers["ok"], proofs=bool(proof)
+            )
     return counts

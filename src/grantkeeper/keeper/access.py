@@ -148,7 +148,7 @@ class Access:
         else:
             wanted = entry.granted if scopes is None else scopes
             live = entry.token(scope_key(wanted & rule if rule else wanted, entry.granted))
-        if live is None or rejected is not None or entry.state is not GrantState.ACTIVE:
+        if live is None or rejected is not None or entry.state is not GrantState.ACTIVE or entry.uncertain:
             return None
         now = self._means.clock.now()
         if now >= live.stale_at or (rule and live.scopes - rule):
@@ -208,7 +208,8 @@ class Access:
                 entry = await self.entry(grant_id)
                 continue
             valid = live is not None and now < live.expires_at and not refused
-            if live is not None and valid and (trouble is not None or need.met_by(live, now)):
+            # A grant in doubt is refreshed first; only where that fails for a while does its old token serve.
+            if live is not None and valid and (trouble or (need.met_by(live, now) and not entry.uncertain)):
                 if now >= live.stale_at and trouble is None:
                     self._refresher.beside(grant_id, narrower)
                 return self._hand_out(entry, live, now, need, rule, caller)

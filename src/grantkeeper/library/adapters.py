@@ -1,6 +1,6 @@
 """Which adapter serves which setting; each is loaded only when it is picked."""
 
-from grantkeeper.ports import Clock, Dice, Http, Sealer, Store
+from grantkeeper.ports import Clock, Dice, Http, Journal, Sealer, Store
 from grantkeeper.settings import Settings
 
 
@@ -37,6 +37,13 @@ def sealer(settings: Settings) -> Sealer:
     from grantkeeper.adapters.sealing import load_keys
 
     return load_keys(settings.keys)
+
+
+def journal(settings: Settings) -> Journal:
+    """The journal in its directory; one that cannot be written is no reason not to start."""
+    from grantkeeper.adapters.journal import FileJournal
+
+    return FileJournal(settings.journal_dir)
 
 
 async def store(settings: Settings) -> Store:
