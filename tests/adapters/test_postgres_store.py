@@ -13,7 +13,7 @@ class TestPostgresStore(StoreConformance):
     """The whole suite."""
 
     @pytest.fixture
-    async def store(self, migrated_url: str) -> AsyncIterator[PostgresStore]:
-        store = await open_postgres(migrated_url)
+    async def store(self, emptied_url: str) -> AsyncIterator[PostgresStore]:
+        store = await open_postgres(emptied_url)
         yield store
         await store.close()
