@@ -289,7 +289,12 @@ class FileJournal:
     async def _run(self, work: Callable[[], T]) -> T:
         if self._closed:
             raise JournalFailed("the journal is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        try:
+            working = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except RuntimeError:
+            # At the end of a program there are no new threads to be had: the disk is waited for here.
+            return work()
+        return await working
 
     # -- in the thread ------------------------------------------------------------------------
 
