@@ -18,7 +18,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -60,7 +60,8 @@ class Outcome:
     def write(self) -> None:
         """Into the notebook, in the place of the part's last outcome."""
         NOTEBOOK.mkdir(parents=True, exist_ok=True)
-        (NOTEBOOK / f"{self.part}.json").write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+        kept = {**vars(self), "counts": dict(self.counts)}
+        (NOTEBOOK / f"{self.part}.json").write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
     @classmethod
     def read(cls, part: str) -> "Outcome | None":
