@@ -17,6 +17,7 @@ from grantkeeper.keeper.cache import Cache
 from grantkeeper.keeper.connect import Connect
 from grantkeeper.keeper.feed import Follower
 from grantkeeper.keeper.means import Means
+from grantkeeper.keeper.panic import Panic
 from grantkeeper.keeper.plan import RedeemRequest
 from grantkeeper.keeper.preflight import PreflightRequest, preflight
 from grantkeeper.keeper.records import Records
@@ -41,6 +42,7 @@ class KeeperCore:
         cache: What is remembered of grants; reading it is safe from any thread.
         connect: The redirect flow.
         sessions: The keys of session tokens.
+        panic: Revoking many grants at once.
     """
 
     def __init__(self, settings: Settings, means: Means, http: Http, public_url: str | None) -> None:
@@ -56,6 +58,7 @@ class KeeperCore:
         self.sessions = Sessions(means, public_url)
         self._redeemer = Redeemer(means, self.cache, seals, self._refresher, self.sessions)
         self._revoker = Revoker(means, self.cache, seals)
+        self.panic = Panic(means, self._revoker, self.sessions)
         self._records = Records(means, seals)
         self.connect = Connect(means, self._redeemer, self.sessions, public_url)
         self._upkeep = Upkeep(
