@@ -26,7 +26,7 @@ from grantkeeper.issuer import AnswerLost
 from grantkeeper.keeper.gates import Gates
 from grantkeeper.keeper.means import LEASE_SECONDS, REFRESH_LIMIT, STORE_LIMIT, Means
 from grantkeeper.keeper.seals import Seals
-from grantkeeper.lifecycle import REMEDIES, Event, announced_end, next_state
+from grantkeeper.lifecycle import REMEDIES, Event, announced_end, ended_with_the_week, next_state
 from grantkeeper.model import (
     AuditEvent,
     Client,
@@ -211,6 +211,8 @@ class Asking:
             return [Replace(new), *drop, PutToken(token), Note(event)]
 
         await self._save(grant.id, change, lease)
+        client = self._means.client_of(grant.client_id)
+        self._means.history.lived(client, grant, self._means.clock.now())
 
     async def _refused(
         self, grant: Grant, client: Client, error: ConsentRequired | GrantBlocked, lease: Lease
@@ -269,19 +271,22 @@ class Asking:
         if again:
             return again[0]
         if isinstance(error, ConsentRequired):
+            self._means.history.died(client, grant, self._means.clock.now())
             reason = self._reason(grant, client, Reason(error.reason), self._means.clock.now())
             raise ConsentRequired(
                 error.text, reason=reason, missing_scopes=grant.missing, grant=grant.id, hint=REMEDIES[reason]
             ) from error
         raise error
 
-    @staticmethod
-    def _reason(grant: Grant, client: Client, told: Reason, now: datetime) -> Reason:
+    def _reason(self, grant: Grant, client: Client, told: Reason, now: datetime) -> Reason:
         """Google never says why (field 55): only what our own record knows can be told more exactly."""
         if told is Reason.REVOKED and grant.reason is Reason.NO_REFRESH_TOKEN:
             # The user signed in after the token died, and no new one came: that is what must be cured.
             return grant.reason
         if told is Reason.REVOKED and grant.ends_at is not None and now >= grant.ends_at:
+            return Reason.EXPIRED
+        testing = self._means.history.testing(client.client_id)
+        if told is Reason.REVOKED and testing and ended_with_the_week(grant, now):
             return Reason.EXPIRED
         rotates = client.provider is not Provider.GOOGLE
         if told is Reason.REVOKED and rotates and grant.uncertain_since is not None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 from grantkeeper.backoff import CondemnLimit
 from grantkeeper.errors import ClientUnknown
 from grantkeeper.issuer import Issuer
+from grantkeeper.keeper.history import History
 from grantkeeper.model import Client
 from grantkeeper.ports import Clock, Dice, Sealer, Store
 
@@ -49,6 +50,7 @@ class Means:
     issuer: Issuer
     condemn_limit: CondemnLimit = field(default_factory=CondemnLimit)
     counters: Counter[tuple[str, str]] = field(default_factory=Counter)
+    history: History = field(default_factory=History)
 
     def client(self, name: str | None) -> Client:
         """

@@ -398,6 +398,7 @@ class Redeemer:
                     ) from None
                 continue
             self._cache.drop(merged.grant.id)
+            self._means.history.signed_in(merged.grant)
             if error is not None:
                 raise error
             return await self._answer(plan, claim, merged, told, owner)

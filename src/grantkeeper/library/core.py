@@ -7,6 +7,7 @@ its own loop, the library on a loop thread; both are faces of this.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from grantkeeper.audit import Audit
@@ -16,6 +17,7 @@ from grantkeeper.keeper.access import DEFAULT_MIN_TTL, Access
 from grantkeeper.keeper.cache import Cache
 from grantkeeper.keeper.connect import Connect
 from grantkeeper.keeper.feed import Follower
+from grantkeeper.keeper.keep_alive import KeepAlive
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.panic import Panic
 from grantkeeper.keeper.plan import RedeemRequest
@@ -66,6 +68,8 @@ class KeeperCore:
             (
                 Chore("sweep", self._sweep),
                 Chore("revocations", self._revoker.deliver_some),
+                Chore("keep_alive", KeepAlive(means, self._refresher).some, every=60.0),
+                Chore("history", self._keep_history, every=30.0, shared=False),
             ),
         )
 
@@ -119,12 +123,20 @@ class KeeperCore:
     async def _start(self) -> None:
         self.on_change(self._read_keys_again)
         await self._follower.start()
+        await self.means.history.load(self.store, self.means.clients.values())
         self.audit.start()
         self._upkeep.start()
 
     async def _sweep(self) -> bool:
         """Drop what is past its end: redemptions, cached tokens, things good once, dead nodes and leases."""
         return await self.store.sweep(self.clock.now(), limit=SWEPT_AT_ONCE) >= SWEPT_AT_ONCE
+
+    async def _keep_history(self) -> bool:
+        """Tell the other nodes what this one has seen of its clients, and learn from them."""
+        history = self.means.history
+        await history.save(self.store, self.means.owner())
+        await history.load(self.store, self.means.clients.values())
+        return False
 
     def _read_keys_again(self, kind: str, row_id: str) -> None:
         if kind in ("signing_key", "all"):
@@ -133,6 +145,8 @@ class KeeperCore:
     async def close(self) -> None:
         """Begin nothing more, wait for what is under way, write what is gathered, and let go."""
         await self._upkeep.stop()
+        with suppress(StoreUnavailable):
+            await self.means.history.save(self.store, self.means.owner())
         await asyncio.gather(self._redeemer.close(), self._refresher.close())
         await self.audit.stop()
         await self._follower.stop()
