@@ -55,7 +55,7 @@ class CutOff:
 async def there(settings: Settings, anyio_backend: str) -> Any:
     """A second node, and its store."""
     store = CutOff(await adapters.store(settings))
-    core = await KeeperCore.open(settings, store=store)  # type: ignore[arg-type]
+    core = await KeeperCore.open(settings, store=store)
     yield core, store
     store.away = False
     await core.close()
@@ -251,7 +251,7 @@ async def test_a_caller_that_ends_between_head_and_body_gets_nothing(
         "client": ("127.0.0.1", 1),
         "headers": [(b"authorization", b"Bearer " + key.encode()), (b"content-type", b"application/json")],
     }
-    waiting = asyncio.ensure_future(app(scope, receive, send))  # type: ignore[arg-type]
+    waiting = asyncio.ensure_future(app(scope, receive, send))
     await asyncio.sleep(0.05)
     await core.store.revoke_caller(caller.id, core.clock.now())
     await asyncio.sleep(0.9)
@@ -278,7 +278,7 @@ async def test_an_answer_that_was_long_on_its_way_is_not_believed(
             await asyncio.sleep(slow.pop())
         return found
 
-    store.read = read  # type: ignore[attr-defined]
+    store.read = read
     waiting = asyncio.ensure_future(core.access_token(grant))
     await asyncio.sleep(0.1)
 
@@ -299,7 +299,7 @@ async def test_credentials_do_not_outlive_the_feed(
     async def opening() -> KeeperCore:
         store = CutOff(await adapters.store(settings))
         stores.append(store)
-        return await KeeperCore.open(settings, store=store)  # type: ignore[arg-type]
+        return await KeeperCore.open(settings, store=store)
 
     from google.auth.exceptions import RefreshError
 

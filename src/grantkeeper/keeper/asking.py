@@ -271,8 +271,8 @@ class Asking:
         if again:
             return again[0]
         if isinstance(error, ConsentRequired):
-            self._means.history.died(client, grant, self._means.clock.now())
             reason = self._reason(grant, client, Reason(error.reason), self._means.clock.now())
+            self._means.history.died(client, grant, self._means.clock.now())
             raise ConsentRequired(
                 error.text, reason=reason, missing_scopes=grant.missing, grant=grant.id, hint=REMEDIES[reason]
             ) from error

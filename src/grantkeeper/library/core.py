@@ -28,7 +28,7 @@ from grantkeeper.keeper.refresh import Refresher
 from grantkeeper.keeper.revocation import Revoker
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.keeper.sessions import Sessions
-from grantkeeper.keeper.upkeep import SWEPT_AT_ONCE, Chore, Upkeep
+from grantkeeper.keeper.upkeep import SWEPT_AT_ONCE, Chore, Record, Upkeep
 from grantkeeper.model import Client, Description, Grant, Preflight, RedeemedGrant, Revocation, Token
 from grantkeeper.ports import Clock, Dice, Http, Sealer, Store
 from grantkeeper.protocol.scopes import Scopes
@@ -186,6 +186,11 @@ class KeeperCore:
     def counters(self) -> dict[tuple[str, str], int]:
         """How often what came to which end."""
         return self.means.counters
+
+    @property
+    def chores(self) -> dict[str, Record]:
+        """How the chores of the upkeep fare in this process, by name."""
+        return self._upkeep.records
 
     @property
     def feed_silent(self) -> bool:
