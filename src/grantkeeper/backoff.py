@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from grantkeeper.model import Provider
+
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 64.0
 LONGEST_RETRY_AFTER = 3600.0
@@ -49,6 +51,56 @@ def probe_pause(attempt: int, roll: float) -> float:
         roll: A number in [0, 1); half as much again is spread over it.
     """
     return PROBE_PAUSES[min(attempt, len(PROBE_PAUSES)) - 1] * (1.0 + roll / 2)
+
+
+REVOCATIONS_PER_SECOND: Mapping[Provider, float] = {Provider.GOOGLE: 10.0, Provider.OIDC: 5.0}
+"""
+How fast an issuer is told of many revocations, unless somebody says otherwise.
+
+Google publishes no limit for this (google-facts 2.3). Ten a second is far below what its refreshes
+bear, ends a hundred thousand grants in three hours, and is slowed by every 429 anyway.
+"""
+
+LEAST_OF_RATE = 1 / 16
+RATE_REGAINED = 1.05
+
+
+@dataclass(slots=True)
+class Pace:
+    """
+    Turns in a row, *rate* in a second; slower while the other side complains.
+
+    A complaint halves the speed and stops all for a growing pause; every success gives a little of
+    the speed back. Many that were sent together and fail together are one complaint.
+    """
+
+    rate: float
+    _now: float = 0.0
+    _next: float = 0.0
+    _failures: int = 0
+    _complained_at: float = float("-inf")
+
+    def __post_init__(self) -> None:
+        self._now = self.rate
+
+    def turn(self, now: float) -> float:
+        """Seconds to wait for the next turn, which is thereby taken."""
+        at = max(now, self._next)
+        self._next = at + 1 / self._now
+        return at - now
+
+    def succeeded(self) -> None:
+        """The other side listened."""
+        self._failures = 0
+        self._now = min(self.rate, self._now * RATE_REGAINED)
+
+    def failed(self, sent_at: float, now: float, roll: float, retry_after: float | None = None) -> None:
+        """It did not; *sent_at* tells one complaint from the next."""
+        if sent_at > self._complained_at:
+            self._failures += 1
+            self._now = max(self.rate * LEAST_OF_RATE, self._now / 2)
+            self._complained_at = now
+        self._next = max(self._next, now + pause(self._failures, roll, retry_after))
 
 
 class Gate(StrEnum):

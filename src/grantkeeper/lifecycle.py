@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 
-from grantkeeper.model import Grant, GrantState, Reason, Source
+from grantkeeper.model import End, Grant, GrantState, Provider, Reason, Source
+from grantkeeper.protocol.scopes import IDENTITY
 
 
 class Event(StrEnum):
@@ -240,10 +241,165 @@ def outlived(grant: Grant, answered_at: datetime) -> bool:
     )
 
 
+KEEP_ALIVE_RATES = (
+    (timedelta(days=1), 2.0),
+    (timedelta(days=3), 8.0),
+    (timedelta(days=7), 30.0),
+    (timedelta.max, 100.0),
+)
+"""Refreshes in a second while the longest due grant is late by less than that."""
+
+
+def keep_alive_rate(late: timedelta) -> float:
+    """
+    Refreshes in a second that keep grants alive, all nodes together.
+
+    Two a second are 172,800 a day: enough for 25 million grants that nobody uses.
+    More are due, or nobody was there for days, where the first in line is late;
+    even then it is a stream and no storm, and three weeks remain until six months.
+
+    Args:
+        late: How long ago the first in line was due.
+    """
+    return next(rate for limit, rate in KEEP_ALIVE_RATES if late < limit)
+
+
 def announced_end(seconds: int | None, now: datetime) -> datetime | None:
     """When a refresh token ends whose issuer announced *seconds* more (``refresh_token_expires_in``)."""
     return None if seconds is None else now + timedelta(seconds=seconds)
 
+
+# -- ends that can be seen coming ---------------------------------------------------------------
+
+UNUSED_LIFE = timedelta(days=180)
+"""Google drops a refresh token that was not used for six months (google-facts 4.2)."""
+
+UNUSED_NEWS = timedelta(days=60)
+"""How long before that day it is worth a word."""
+
+WEEK = timedelta(days=7)
+"""What a consent lives while the project's consent screen is external and in testing (google-facts 4.2)."""
+
+_GRAIN = timedelta(hours=1)
+_WORKED_TILL = timedelta(days=5)
+_WEEK_OVER = timedelta(days=8)
+
+LIVE_TOKENS = 100
+"""Live refresh tokens of one account and client; one more silently ends the oldest (google-facts 4.2)."""
+
+CROWDED_FROM = 80
+LEAST_DEATHS = 3
+DEATHS_TO_A_SURVIVOR = 10
+
+ENDS: Mapping[str, str] = {
+    "refresh_token": "The user gave access for a limited time; ask for consent again before that day.",
+    "unused": (
+        "The issuer ends what nobody uses for six months. A running service refreshes it in time; "
+        "else use it once before that day."
+    ),
+    "testing_mode": (
+        "Most likely the project's consent screen is in testing mode, where consents end after seven days. "
+        "Publish the app in the Google Cloud console, then let the user consent again."
+    ),
+    "live_tokens": (
+        "The user has got nearly as many refresh tokens of this client as Google keeps alive (100); the "
+        "oldest end silently. Do not force consent at every sign-in; preflight says when it is needed."
+    ),
+}
+"""Every kind of end, with what helps."""
+
+
+class WeekSign(StrEnum):
+    """What the fate of a grant says about seven-day consents."""
+
+    DEATH = "death"
+    SURVIVAL = "survival"
+
+
+def _last_use(grant: Grant) -> datetime:
+    return max(filter(None, (grant.refreshed_at, grant.consented_at)), default=grant.created_at)
+
+
+def _only_identity(grant: Grant) -> bool:
+    """Whether only name, e-mail and profile are granted, which testing mode does not end."""
+    return grant.granted <= IDENTITY
+
+
+def ended_with_the_week(grant: Grant, now: datetime) -> bool:
+    """Whether a refusal at *now* is as seven-day consents end: it worked within the week, and it is over."""
+    if grant.consented_at is None or _only_identity(grant):
+        return False
+    end = grant.consented_at + WEEK
+    return now >= end - _GRAIN and _last_use(grant) <= end + _GRAIN
+
+
+def week_sign(grant: Grant, now: datetime, *, refused: bool) -> WeekSign | None:
+    """
+    What a refresh of *grant* says about seven-day consents; ``None`` for nothing.
+
+    A death counts only where the token was seen at work on the fifth day or
+    later, so that a user who took access back in between is none. A survivor
+    counts once, at the first refresh after the eighth day.
+
+    Args:
+        grant: As it was before the refresh.
+        refused: Whether the issuer said ``invalid_grant``.
+    """
+    if grant.consented_at is None or _only_identity(grant):
+        return None
+    over = grant.consented_at + _WEEK_OVER
+    if refused:
+        seen_late = _last_use(grant) >= grant.consented_at + _WORKED_TILL
+        return WeekSign.DEATH if seen_late and now <= over and ended_with_the_week(grant, now) else None
+    return WeekSign.SURVIVAL if _last_use(grant) <= over < now else None
+
+
+def testing_likely(deaths: int, survivors: int) -> bool:
+    """Whether so many of each make testing mode most likely: nearly all have died, and more than a few."""
+    return deaths >= LEAST_DEATHS and survivors * DEATHS_TO_A_SURVIVOR <= deaths
+
+
+def crowded(grant: Grant, *, exactly: bool = False) -> bool:
+    """
+    Whether so many refresh tokens were got for this account that the cap may be near.
+
+    Those are ours alone; whoever else uses the same client has some too.
+
+    Args:
+        exactly: Only at the very token that makes it so.
+    """
+    return grant.generation == CROWDED_FROM if exactly else grant.generation >= CROWDED_FROM
+
+
+def ends(grant: Grant, provider: Provider, now: datetime, *, testing: bool) -> tuple[End, ...]:
+    """
+    The ends of *grant* that can be seen coming, the soonest first; those without a day last.
+
+    Args:
+        testing: Whether its client is most likely in testing mode.
+    """
+    if grant.state is not GrantState.ACTIVE and grant.state is not GrantState.BLOCKED:
+        announced = grant.ends_at is not None and grant.state is not GrantState.REVOKED
+        return (End("refresh_token", grant.ends_at, ENDS["refresh_token"]),) if announced else ()
+    dated: list[tuple[datetime, str]] = []
+    if grant.ends_at is not None:
+        dated.append((grant.ends_at, "refresh_token"))
+    google = provider is Provider.GOOGLE and grant.refresh_token is not None
+    unused = _last_use(grant) + UNUSED_LIFE
+    if google and now >= unused - UNUSED_NEWS:
+        dated.append((unused, "unused"))
+    if google and testing and grant.consented_at is not None and not _only_identity(grant):
+        week = grant.consented_at + WEEK
+        # One that lives on after that day is of before, or of after, testing mode.
+        if now < week + _GRAIN:
+            dated.append((week, "testing_mode"))
+    found = [End(kind, at, ENDS[kind]) for at, kind in sorted(dated)]
+    if google and crowded(grant):
+        found.append(End("live_tokens", None, ENDS["live_tokens"]))
+    return tuple(found)
+
+
+# -- asking for consent -------------------------------------------------------------------------
 
 SIGN_IN_AGAIN: Mapping[Source, str] = {
     Source.IOS: "server_revoke_first",

@@ -529,10 +529,15 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """An end that can be seen coming, with the day and the remedy."""
+    """
+    An end that can be seen coming, with the day and the remedy.
+
+    Attributes:
+        at: ``None`` where it may come any day.
+    """
 
     kind: str
-    at: datetime
+    at: datetime | None
     remedy: str
 
 

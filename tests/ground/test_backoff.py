@@ -14,15 +14,18 @@ from grantkeeper.backoff import (
     LONGEST_RETRY_AFTER,
     PROBE_LIMIT,
     REST,
+    REVOCATIONS_PER_SECOND,
     THRESHOLDS,
     Circuit,
     Condemnations,
     CondemnLimit,
     Gate,
+    Pace,
     Trouble,
     pause,
     revocation_pause,
 )
+from grantkeeper.model import Provider
 
 ROLLS = st.floats(min_value=0, max_value=1, exclude_max=True)
 ATTEMPTS = st.integers(min_value=1, max_value=10**9)
@@ -371,3 +374,53 @@ def test_counting_as_we_go_equals_counting_anew(events, grants, share):
         bad = [grant for grant in window if grant is not None]
 
         assert (len(set(bad)) >= grants and len(bad) > share * len(window)) == seen.paused(now)
+
+
+# -- the pace of many calls ---------------------------------------------------------------------
+
+
+def test_turns_come_at_the_rate():
+    """
+    The first at once, the others in even steps; time that nobody used is not made up for.
+    """
+    pace = Pace(10.0)
+
+    assert [0.0, 0.1, 0.2] == pytest.approx([pace.turn(100.0) for _ in range(3)])
+    assert [0.0, 0.1] == pytest.approx([pace.turn(200.0) for _ in range(2)])
+
+
+def test_a_complaint_pauses_and_halves():
+    """
+    Those that failed together are one complaint; what the other side asks for is never undercut.
+    """
+    pace = Pace(10.0)
+    pace.failed(99.0, 100.0, 0.0)
+    pace.failed(99.5, 100.1, 0.0)
+    waits = [pace.turn(100.1), pace.turn(100.1)]
+    pace.failed(103.0, 104.0, 0.0, retry_after=30.0)
+
+    assert [FIRST_PAUSE / 2, FIRST_PAUSE / 2 + 0.2] == pytest.approx(waits)
+    assert 30.0 == pytest.approx(pace.turn(104.0))
+
+
+def test_the_pace_never_stops_and_comes_back():
+    """
+    A sixteenth is the least; successes give it all back and no more.
+    """
+    pace = Pace(16.0)
+    for number in range(20):
+        pace.failed(number, number, 0.0)
+    slow = pace.turn(1000.0), pace.turn(1000.0)
+    for _ in range(200):
+        pace.succeeded()
+    pace.turn(2000.0)
+
+    assert (0.0, 1.0) == pytest.approx(slow)
+    assert 1 / 16 == pytest.approx(pace.turn(2000.0))
+
+
+def test_every_provider_has_a_rate():
+    """
+    So that a panic has one without being told.
+    """
+    assert set(Provider) == set(REVOCATIONS_PER_SECOND)

@@ -1,29 +1,43 @@
 """What may happen to a grant, when a token is worth handing out, which refresh token stays, how to ask."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grantkeeper.lifecycle import (
+    CROWDED_FROM,
+    ENDS,
+    KEEP_ALIVE_RATES,
     MARGIN_LEAST,
     MARGIN_MOST,
     REMEDIES,
     SIGN_IN_AGAIN,
     TRANSITIONS,
+    UNUSED_LIFE,
+    WEEK,
     Event,
     Freshness,
     Keep,
     Offer,
+    WeekSign,
     announced_end,
+    crowded,
+    ended_with_the_week,
+    ends,
     freshness,
     how_to_ask,
     keep,
+    keep_alive_rate,
     next_state,
     stale_margin,
+    testing_likely,
+    week_sign,
 )
-from grantkeeper.model import Grant, GrantState, IdentitySource, Reason, Sealed, Source, Subject
+from grantkeeper.model import Grant, GrantState, IdentitySource, Provider, Reason, Sealed, Source, Subject
+from grantkeeper.protocol.scopes import IDENTITY
 from tests.ground.support import NOW, vectors
 
 S, E = GrantState, Event
@@ -236,3 +250,167 @@ def test_an_announced_end_is_counted_from_now():
     """
     assert NOW + timedelta(seconds=604800) == announced_end(604800, NOW)
     assert announced_end(None, NOW) is None
+
+
+# -- keeping alive, and ends that can be seen coming --------------------------------------------
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+
+def consented(age: timedelta, worked: timedelta | None = None, **other) -> Grant:
+    """A grant consented to *age* ago, whose last refresh was *worked* after that."""
+    at = NOW - age
+    values: dict[str, Any] = {
+        "id": "0195",
+        "client_id": "c",
+        "subject": Subject("https://issuer.test", "1"),
+        "state": S.ACTIVE,
+        "identity_source": IdentitySource.ANSWER,
+        "created_at": at,
+        "consented_at": at,
+        "refreshed_at": None if worked is None else at + worked,
+        "granted": frozenset({"openid", "files"}),
+        "refresh_token": Sealed(b"", 1),
+        "generation": 1,
+    }
+    return Grant(**(values | other))
+
+
+def test_the_later_the_first_in_line_the_faster_it_goes():
+    """
+    Two in a second on a normal day, never more than a hundred; each limit belongs to the next rate.
+    """
+    rates = [keep_alive_rate(late) for late in (timedelta(0), DAY - HOUR, DAY, 3 * DAY, 7 * DAY, 999 * DAY)]
+
+    assert [2.0, 2.0, 8.0, 30.0, 100.0, 100.0] == rates
+    assert sorted(KEEP_ALIVE_RATES) == list(KEEP_ALIVE_RATES)
+
+
+@pytest.mark.parametrize(
+    ("age", "worked", "ended"),
+    [
+        (WEEK, 6 * DAY, True),
+        (WEEK - HOUR, None, True),
+        (WEEK - 2 * HOUR, 6 * DAY, False),
+        (30 * DAY, 6 * DAY, True),
+        (30 * DAY, WEEK + HOUR, True),
+        (30 * DAY, WEEK + 2 * HOUR, False),
+    ],
+)
+def test_a_refusal_after_the_week_is_told_from_others(age, worked, ended):
+    """
+    It is over seven days after consent and worked no longer than that; an hour is forgiven.
+    """
+    assert ended == ended_with_the_week(consented(age, worked), NOW)
+
+
+def test_what_testing_mode_does_not_end_is_no_sign():
+    """
+    Only name, e-mail and profile granted, or a consent of unknown day.
+    """
+    for one in (
+        consented(WEEK, 6 * DAY, granted=IDENTITY),
+        consented(WEEK, 6 * DAY, consented_at=None),
+    ):
+        assert not ended_with_the_week(one, NOW)
+        assert week_sign(one, NOW, refused=True) is None
+        assert week_sign(one, NOW + 30 * DAY, refused=False) is None
+
+
+@pytest.mark.parametrize(
+    ("age", "worked", "refused", "sign"),
+    [
+        (WEEK + HOUR, 6 * DAY, True, WeekSign.DEATH),
+        (8 * DAY, 5 * DAY, True, WeekSign.DEATH),
+        (8 * DAY + HOUR, 6 * DAY, True, None),
+        (WEEK + HOUR, 4 * DAY, True, None),
+        (WEEK + HOUR, None, True, None),
+        (6 * DAY, 5 * DAY, True, None),
+        (8 * DAY + HOUR, 8 * DAY, False, WeekSign.SURVIVAL),
+        (90 * DAY, None, False, WeekSign.SURVIVAL),
+        (8 * DAY, 7 * DAY, False, None),
+        (9 * DAY, 8 * DAY + HOUR, False, None),
+    ],
+)
+def test_deaths_and_survivals_of_the_week(age, worked, refused, sign):
+    """
+    A death counts where it was seen at work late and refused soon; a survivor once.
+    """
+    assert sign == week_sign(consented(age, worked), NOW, refused=refused)
+
+
+@pytest.mark.parametrize(
+    ("deaths", "survivors", "likely"),
+    [(0, 0, False), (2, 0, False), (3, 0, True), (3, 1, False), (10, 1, True), (10, 2, False)],
+)
+def test_testing_mode_is_spoken_of_on_good_evidence_alone(deaths, survivors, likely):
+    """
+    Three deaths at least, and ten for each survivor.
+    """
+    assert likely == testing_likely(deaths, survivors)
+
+
+def kinds(one: Grant, provider: Provider = Provider.GOOGLE, *, testing: bool = False) -> list[str]:
+    return [end.kind for end in ends(one, provider, NOW, testing=testing)]
+
+
+def test_six_months_unused_are_told_two_months_before():
+    """
+    Counted from the last refresh; another issuer has no such rule.
+    """
+    old = consented(UNUSED_LIFE - 60 * DAY)
+    (end,) = ends(old, Provider.GOOGLE, NOW, testing=False)
+
+    assert ("unused", NOW + 60 * DAY) == (end.kind, end.at)
+    assert [] == kinds(consented(UNUSED_LIFE - 61 * DAY))
+    assert [] == kinds(consented(UNUSED_LIFE, UNUSED_LIFE - DAY))
+    assert [] == kinds(old, Provider.OIDC)
+    assert [] == kinds(consented(UNUSED_LIFE, refresh_token=None))
+    assert ["unused"] == kinds(consented(UNUSED_LIFE, consented_at=None))
+
+
+def test_the_week_of_testing_mode_is_told_where_it_is_likely():
+    """
+    With its day; not of a grant that has outlived it, nor of one that only says who the user is.
+    """
+    young = consented(DAY)
+    (end,) = ends(young, Provider.GOOGLE, NOW, testing=True)
+
+    assert ("testing_mode", NOW + 6 * DAY) == (end.kind, end.at)
+    assert "ost likely" in end.remedy
+    assert [] == kinds(young)
+    assert [] == kinds(consented(WEEK + HOUR), testing=True)
+    assert [] == kinds(consented(DAY, granted=IDENTITY), testing=True)
+    assert [] == kinds(consented(DAY, consented_at=None), testing=True)
+
+
+def test_the_cap_of_live_tokens_has_no_day():
+    """
+    It is told from the eightieth token on, and counted once.
+    """
+    near = consented(DAY, generation=CROWDED_FROM)
+    (end,) = ends(near, Provider.GOOGLE, NOW, testing=False)
+
+    assert ("live_tokens", None) == (end.kind, end.at)
+    assert [] == kinds(consented(DAY, generation=CROWDED_FROM - 1))
+    assert [True, False] == [crowded(consented(DAY, generation=number), exactly=True) for number in (80, 81)]
+
+
+def test_ends_come_in_their_order():
+    """
+    The soonest first; a broken grant has only what was announced, a revoked one nothing.
+    """
+    many = consented(
+        DAY,
+        generation=99,
+        ends_at=NOW + 30 * DAY,
+        refreshed_at=NOW - UNUSED_LIFE + 50 * DAY,
+        consented_at=None,
+    )
+
+    assert ["refresh_token", "unused", "live_tokens"] == kinds(many, testing=True)
+    for state, told in ((S.BLOCKED, 1), (S.NEEDS_CONSENT, 1), (S.REVOKED, 0)):
+        one = consented(DAY, state=state, ends_at=NOW + DAY)
+        assert ["refresh_token"] * told == kinds(one)
+    assert [] == kinds(consented(DAY, state=S.NEEDS_CONSENT))
+    assert all(remedy.endswith(".") for remedy in ENDS.values())

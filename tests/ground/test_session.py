@@ -18,7 +18,9 @@ from grantkeeper.protocol.session import (
     public_jwks,
     session_claims,
     sign_session,
+    sign_statement,
     verify_session,
+    verify_statement,
 )
 from grantkeeper.protocol.signature import read_header
 from grantkeeper.secret import SessionToken
@@ -293,3 +295,17 @@ def test_no_claims_raise_anything_else(other):
     """
     with suppress(SessionRejected):
         verified(sign_session({**claims(), **other}, PRIVATE, "s1"), nonce="n-1")
+
+
+def test_a_statement_is_believed_as_its_own_kind_alone():
+    """
+    It is no session token, and a session token is no statement.
+    """
+    private = PRIVATE
+    statement = sign_statement({"sha256": "00"}, private, "k1", "gk-panic-report+jws")
+    jwks = public_jwks([signing_key("k1", private)])
+
+    assert {"sha256": "00"} == verify_statement(statement, jwks, "gk-panic-report+jws")
+    for kind, text in (("other", statement), ("gk-panic-report+jws", "no.jws.atall")):
+        with pytest.raises(SessionRejected):
+            verify_statement(text, jwks, kind)

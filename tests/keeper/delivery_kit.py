@@ -228,7 +228,7 @@ class Town:
         stops = Stops(self.clock)
         core = await KeeperCore.open(
             settings or self.settings,
-            store=cast(Store, StoppingStore(self.store, stops)),
+            store=cast("Store", StoppingStore(self.store, stops)),
             sealer=self.sealer,
             http=self.issuer,
             clock=self.clock,

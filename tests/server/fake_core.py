@@ -195,6 +195,7 @@ class FakeCore:
         self.clock = HandClock()
         self.store = FakeStore()
         self.counters: Counter[tuple[str, str]] = Counter({("refresh", "ok"): 2})
+        self.chores: dict[str, Any] = {}
         self.feed_silent = False
         self.connect = FakeConnect(self)
         self.listeners: list[Callable[[str, str], None]] = []

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from grantkeeper.cli.common import HUMAN, OK, Manner, answer, hint, say, settings, table, with_store
+from grantkeeper.cli.common import HUMAN, OK, Flag, Manner, answer, hint, say, settings, table, with_store
 from grantkeeper.errors import InvalidRequest, StoreConflict
 
 if TYPE_CHECKING:
@@ -95,13 +95,13 @@ def change(
     /,
     *,
     client: list[str] | None = None,
-    any_client: bool = False,
+    any_client: Flag = False,
     scope: list[str] | None = None,
-    any_scope: bool = False,
+    any_scope: Flag = False,
     permission: list[str] | None = None,
-    any_permission: bool = False,
+    any_permission: Flag = False,
     expires: str | None = None,
-    never_expires: bool = False,
+    never_expires: Flag = False,
     manner: Manner = HUMAN,
 ) -> int:
     """

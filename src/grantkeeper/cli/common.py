@@ -54,6 +54,9 @@ class Manner:
 
 HUMAN = Manner()
 
+Flag = Annotated[bool, Parameter(negative=(), show_default=False)]
+"""Said or not said; there is nothing to deny."""
+
 
 def exit_status(error: GrantkeeperError) -> int:
     """What a command ends with that failed with *error*."""
@@ -214,6 +217,7 @@ __all__ = [
     "OK",
     "UNAVAILABLE",
     "USAGE",
+    "Flag",
     "Manner",
     "answer",
     "ask",

@@ -160,6 +160,8 @@ async def _database(found: "Settings") -> AsyncIterator[Finding]:
         fit = await _fit(found, store)
         if fit is not None:
             yield fit
+        async for sign in _signs(found, store):
+            yield sign
         now = adapters.clock(found).now()
         callers = [
             one
@@ -216,6 +218,31 @@ async def _fit(found: "Settings", store: "Store") -> Finding | None:
     except SealBroken as error:
         return Finding("seals", Verdict.WRONG, error.text, error.hint)
     return Finding("seals", Verdict.OK, "keys.json opens what the database holds") if sealed else None
+
+
+async def _signs(found: "Settings", store: "Store") -> AsyncIterator[Finding]:
+    """What the ends of grants say about their clients, and a panic that was not brought to its end."""
+    import msgspec
+
+    from grantkeeper.keeper.history import tally_of
+    from grantkeeper.keeper.panic import UNFINISHED
+    from grantkeeper.lifecycle import ENDS, testing_likely
+
+    for client in found.clients.values():
+        seen = await tally_of(store, client.client_id)
+        if testing_likely(seen.deaths, seen.survivors):
+            says = (
+                f"most likely in testing mode: {seen.deaths} grants ended at about seven days, "
+                f"{seen.survivors} lived on"
+            )
+            yield Finding(f"client {client.name}", Verdict.NOTE, says, ENDS["testing_mode"])
+        if seen.crowded:
+            says = f"{seen.crowded} grants have come near Google's cap of 100 live tokens"
+            yield Finding(f"client {client.name}", Verdict.NOTE, says, ENDS["live_tokens"])
+    left = await store.mark(UNFINISHED)
+    for run in [] if left is None else msgspec.json.decode(left, type=list[str]):
+        hint = f"Unless it is running now: grantkeeper panic --resume {run}"
+        yield Finding("panic", Verdict.NOTE, f"the run {run} is not finished", hint)
 
 
 def _clients(found: "Settings") -> list[Finding]:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import grantkeeper
-from grantkeeper.cli import callers, grants, setup, use
+from grantkeeper.cli import callers, grants, panic, setup, use
 from grantkeeper.cli.common import USAGE, complain, exit_status
 from grantkeeper.cli.demo import demo
 from grantkeeper.cli.doctor import doctor
@@ -32,6 +32,7 @@ app = App(
 
 _grants = App(name="grants", help="List, show and end grants.")
 _callers = App(name="callers", help="Make and end the keys of backends that may ask the service.")
+_panic = App(name="panic", help="Revoke many grants at once, and prove what came of it.")
 
 app.command(setup.init)
 app.command(setup.migrate)
@@ -41,6 +42,7 @@ app.command(use.preflight)
 app.command(use.token)
 app.command(_grants)
 app.command(_callers)
+app.command(_panic)
 app.command(doctor)
 app.command(setup.emulator)
 app.command(demo)
@@ -54,6 +56,9 @@ _callers.command(callers.create)
 _callers.command(callers.list_callers, name="list")
 _callers.command(callers.change)
 _callers.command(callers.revoke)
+
+_panic.default(panic.panic)
+_panic.command(panic.verify)
 
 
 def run(arguments: Sequence[str]) -> int:

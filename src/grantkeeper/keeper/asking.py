@@ -28,7 +28,7 @@ from grantkeeper.keeper.gates import Gates
 from grantkeeper.keeper.means import LEASE_SECONDS, REFRESH_LIMIT, STORE_LIMIT, Means
 from grantkeeper.keeper.refreshed import Answers, Refreshed
 from grantkeeper.keeper.seals import Seals
-from grantkeeper.lifecycle import REMEDIES, Event, doubtful, next_state
+from grantkeeper.lifecycle import REMEDIES, Event, doubtful, ended_with_the_week, next_state
 from grantkeeper.model import (
     AuditEvent,
     Client,
@@ -153,6 +153,7 @@ class Asking:
                 self._condemned(client).refreshed(self._means.clock.monotonic())
                 # First of all: a token that was not stored cannot be handed out.
                 await self._answers.keep(self._came(grant, answer, scopes, lease), release=True)
+                self._means.history.lived(client, grant, self._means.clock.now())
                 return
 
     def _came(
@@ -236,6 +237,7 @@ class Asking:
             return again[0]
         if isinstance(error, ConsentRequired):
             reason = self._reason(grant, client, Reason(error.reason), self._means.clock.now())
+            self._means.history.died(client, grant, self._means.clock.now())
             raise ConsentRequired(
                 error.text, reason=reason, missing_scopes=grant.missing, grant=grant.id, hint=REMEDIES[reason]
             ) from error
@@ -247,6 +249,9 @@ class Asking:
             # The user signed in after the token died, and no new one came: that is what must be cured.
             return grant.reason
         if told is Reason.REVOKED and grant.ends_at is not None and now >= grant.ends_at:
+            return Reason.EXPIRED
+        testing = self._means.history.testing(client.client_id)
+        if told is Reason.REVOKED and testing and ended_with_the_week(grant, now):
             return Reason.EXPIRED
         rotates = client.provider is not Provider.GOOGLE
         if told is Reason.REVOKED and rotates and doubtful(grant, self._means.restored_at):

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from grantkeeper.backoff import CondemnLimit
 from grantkeeper.errors import ClientUnknown
 from grantkeeper.issuer import Issuer
+from grantkeeper.keeper.history import History
 from grantkeeper.model import Client
 from grantkeeper.ports import Clock, Dice, Sealer, Store
 
@@ -51,6 +52,7 @@ class Means:
     condemn_limit: CondemnLimit = field(default_factory=CondemnLimit)
     counters: Counter[tuple[str, str]] = field(default_factory=Counter)
     restored_at: datetime | None = None
+    history: History = field(default_factory=History)
 
     def client(self, name: str | None) -> Client:
         """

@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import replace
-from datetime import datetime
 
 from grantkeeper.errors import (
+    ClientUnknown,
     GrantAmbiguous,
     GrantNotFound,
     InvalidRequest,
@@ -14,8 +14,8 @@ from grantkeeper.errors import (
 )
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.seals import Seals, normal_email
-from grantkeeper.lifecycle import REMEDIES, UNCERTAIN, doubtful
-from grantkeeper.model import AuditEvent, Description, End, Grant, GrantState
+from grantkeeper.lifecycle import REMEDIES, UNCERTAIN, doubtful, ends
+from grantkeeper.model import AuditEvent, Description, End, Grant, GrantState, Provider
 from grantkeeper.ports import GrantQuery, Note, Replace
 
 MOST_LISTED = 1000
@@ -199,7 +199,7 @@ class Records:
             identity_source=grant.identity_source,
             uncertain=uncertain,
             revocation_pending=grant.revocation_due is not None,
-            ends=self._ends(grant, self._means.clock.now()),
+            ends=self._ends(grant),
             created_at=grant.created_at,
             refreshed_at=grant.refreshed_at,
             used_at=grant.used_at,
@@ -207,14 +207,10 @@ class Records:
             profile=shown,
         )
 
-    @staticmethod
-    def _ends(grant: Grant, now: datetime) -> tuple[End, ...]:
-        if grant.ends_at is None or grant.state is GrantState.REVOKED:
-            return ()
-        return (
-            End(
-                "refresh_token",
-                grant.ends_at,
-                "The user gave access for a limited time; ask for consent again before that day.",
-            ),
-        )
+    def _ends(self, grant: Grant) -> tuple[End, ...]:
+        try:
+            provider = self._means.client_of(grant.client_id).provider
+        except ClientUnknown:
+            provider = Provider.OIDC
+        testing = self._means.history.testing(grant.client_id)
+        return ends(grant, provider, self._means.clock.now(), testing=testing)

@@ -6,6 +6,7 @@ over, and it stays published for a day after, so that no backend meets a token
 whose key it could not have seen.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,7 +18,14 @@ from grantkeeper.errors import StoreConflict
 from grantkeeper.keeper.means import Means
 from grantkeeper.model import Client, RedeemedGrant, Sealed, Session, SigningKey, Subject
 from grantkeeper.ports import SealContext
-from grantkeeper.protocol.session import LONGEST_LIFE, public_jwk, public_jwks, session_claims, sign_session
+from grantkeeper.protocol.session import (
+    LONGEST_LIFE,
+    public_jwk,
+    public_jwks,
+    session_claims,
+    sign_session,
+    sign_statement,
+)
 
 SIGNS_FOR = timedelta(days=30)
 SHOWN_BEFORE = timedelta(hours=1)
@@ -52,11 +60,22 @@ class Sessions:
             now=now,
             nonce=nonce,
         )
-        private = msgspec.json.decode(
-            self._means.sealer.unseal(key.data_key, key.private.box, self._context(key.kid))
-        )
-        token = sign_session(claims, private, key.kid)
+        token = sign_session(claims, self._private(key), key.kid)
         return replace(result, session=Session(token, int(LONGEST_LIFE.total_seconds())))
+
+    async def sign(self, statement: Mapping[str, Any], kind: str) -> str:
+        """
+        *statement* as a compact JWS of the type *kind*, which no session has.
+
+        Raises:
+            SealBroken: The key does not open.
+        """
+        key = await self._signing(self._means.clock.now())
+        return sign_statement(statement, self._private(key), key.kid, kind)
+
+    def _private(self, key: SigningKey) -> dict[str, str]:
+        opened = self._means.sealer.unseal(key.data_key, key.private.box, self._context(key.kid))
+        return msgspec.json.decode(opened, type=dict[str, str])
 
     async def jwks(self) -> dict[str, Any]:
         """The public keys, for ``/.well-known/jwks.json``; makes the first if there is none."""

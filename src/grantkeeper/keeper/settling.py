@@ -296,6 +296,7 @@ class Settler:
                 error, told = before.error, before.result or told
             held.stored()
             self._cache.drop(merged.grant.id)
+            self._means.history.signed_in(merged.grant)
             if error is not None:
                 raise error
             return Settled(merged.grant.id, told, owner, merged.proof_due)

@@ -117,13 +117,13 @@ class Upkeep:
             return False
         record.runs += 1
         record.last_success = self._means.clock.now()
-        self._means.counters["upkeep", f"{chore.name}_ok"] += 1
+        self._means.counters[f"upkeep_{chore.name}", "ok"] += 1
         return more
 
     def _failed(self, chore: Chore, record: Record, outcome: str) -> None:
         record.runs += 1
         record.errors += 1
-        self._means.counters["upkeep", f"{chore.name}_{outcome}"] += 1
+        self._means.counters[f"upkeep_{chore.name}", outcome] += 1
         self._means.tell("upkeep", level=logging.WARNING, chore=chore.name, outcome=outcome)
 
     async def _shared(self, chore: Chore) -> bool | None:

@@ -7,6 +7,7 @@ its own loop, the library on a loop thread; both are faces of this.
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from grantkeeper.audit import Audit
@@ -19,7 +20,9 @@ from grantkeeper.keeper.custody import Custody
 from grantkeeper.keeper.delivery import Deliverer
 from grantkeeper.keeper.doubts import Doubts, Restored
 from grantkeeper.keeper.feed import Follower
+from grantkeeper.keeper.keep_alive import KeepAlive
 from grantkeeper.keeper.means import Means
+from grantkeeper.keeper.panic import Panic
 from grantkeeper.keeper.plan import RedeemRequest
 from grantkeeper.keeper.preflight import PreflightRequest, preflight
 from grantkeeper.keeper.records import Records
@@ -29,7 +32,7 @@ from grantkeeper.keeper.revocation import Revoker
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.keeper.sessions import Sessions
 from grantkeeper.keeper.settling import Settler
-from grantkeeper.keeper.upkeep import SWEPT_AT_ONCE, Chore, Upkeep
+from grantkeeper.keeper.upkeep import SWEPT_AT_ONCE, Chore, Record, Upkeep
 from grantkeeper.model import Client, Description, Grant, Preflight, RedeemedGrant, Revocation, Token
 from grantkeeper.ports import Clock, Dice, Http, Journal, Sealer, Store
 from grantkeeper.protocol.scopes import Scopes
@@ -46,6 +49,7 @@ class KeeperCore:
         connect: The redirect flow.
         sessions: The keys of session tokens.
         custody: Answers that wait for the store, with the journal they are in.
+        panic: Revoking many grants at once.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class KeeperCore:
         self._deliverer = Deliverer(means, self.custody, self._refresher, settler)
         self._restored = Restored(means, self.cache)
         self._revoker = Revoker(means, self.cache, seals)
+        self.panic = Panic(means, self._revoker, self.sessions)
         self._records = Records(means, seals)
         self.connect = Connect(means, self._redeemer, self.sessions, public_url)
         doubts = Doubts(means, self._refresher)
@@ -76,6 +81,8 @@ class KeeperCore:
                 Chore("sweep", self._sweep),
                 Chore("revocations", self._revoker.deliver_some),
                 Chore("doubts", doubts.once),
+                Chore("keep_alive", KeepAlive(means, self._refresher).some, every=60.0),
+                Chore("history", self._keep_history, every=30.0, shared=False),
             ),
         )
 
@@ -135,12 +142,20 @@ class KeeperCore:
         await self._follower.start()
         await self._restored.read()
         await self._deliverer.start()
+        await self.means.history.load(self.store, self.means.clients.values())
         self.audit.start()
         self._upkeep.start()
 
     async def _sweep(self) -> bool:
         """Drop what is past its end: redemptions, cached tokens, things good once, dead nodes and leases."""
         return await self.store.sweep(self.clock.now(), limit=SWEPT_AT_ONCE) >= SWEPT_AT_ONCE
+
+    async def _keep_history(self) -> bool:
+        """Tell the other nodes what this one has seen of its clients, and learn from them."""
+        history = self.means.history
+        await history.save(self.store, self.means.owner())
+        await history.load(self.store, self.means.clients.values())
+        return False
 
     def _read_keys_again(self, kind: str, row_id: str) -> None:
         if kind in ("signing_key", "all"):
@@ -149,6 +164,8 @@ class KeeperCore:
     async def close(self) -> None:
         """Begin nothing more, wait for what is under way, write what is gathered, and let go."""
         await self._upkeep.stop()
+        with suppress(StoreUnavailable):
+            await self.means.history.save(self.store, self.means.owner())
         await asyncio.gather(self._redeemer.close(), self._refresher.close())
         await self._deliverer.stop()
         await self.audit.stop()
@@ -191,6 +208,11 @@ class KeeperCore:
     def counters(self) -> dict[tuple[str, str], int]:
         """How often what came to which end."""
         return self.means.counters
+
+    @property
+    def chores(self) -> dict[str, Record]:
+        """How the chores of the upkeep fare in this process, by name."""
+        return self._upkeep.records
 
     @property
     def feed_silent(self) -> bool:

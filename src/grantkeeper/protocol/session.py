@@ -98,9 +98,20 @@ def sign_session(claims: Mapping[str, Any], private_jwk: Mapping[str, Any], kid:
         private_jwk: An EC key on P-256 with its ``d``; it comes unsealed for this line alone.
         kid: Under which `public_jwks` shows its public part.
     """
-    header = {"alg": ALGORITHM, "typ": TYPE, "kid": kid}
+    return SessionToken(sign_statement(claims, private_jwk, kid, TYPE))
+
+
+def sign_statement(statement: Mapping[str, Any], private_jwk: Mapping[str, Any], kid: str, kind: str) -> str:
+    """
+    The compact JWS that says *statement*.
+
+    Args:
+        private_jwk, kid: As for `sign_session`.
+        kind: ``typ`` of the header: what it can be taken for, and nothing else.
+    """
+    header = {"alg": ALGORITHM, "typ": kind, "kid": kid}
     key = ECKey.import_key({name: str(private_jwk[name]) for name in ("kty", "crv", "x", "y", "d")})
-    return SessionToken(jws.serialize_compact(header, msgspec.json.encode(claims), key, [ALGORITHM]))
+    return jws.serialize_compact(header, msgspec.json.encode(statement), key, [ALGORITHM])
 
 
 def public_jwk(private_jwk: Mapping[str, Any], kid: str) -> dict[str, str]:
@@ -140,18 +151,31 @@ def verify_session(
         SessionRejected: It proves nothing; it says why.
     """
     compact = token.reveal() if isinstance(token, SessionToken) else token
+    claims = verify_statement(compact, jwks, TYPE)
+    _check(claims, issuer, audience, now, nonce)
+    return claims
+
+
+def verify_statement(compact: str, jwks: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """
+    What a `sign_statement` says.
+
+    Args:
+        jwks: The public keys of the grantkeeper that is said to have made it, past ones too.
+
+    Raises:
+        SessionRejected: It proves nothing; it says why.
+    """
     try:
         header = read_header(compact, (ALGORITHM,))
-        if header.type != TYPE:
-            raise SessionRejected("typ", f"is not {TYPE}")
+        if header.type != kind:
+            raise SessionRejected("typ", f"is not {kind}")
         keys = matching(usable_keys(jwks.get("keys")) or (), header.kid, ALGORITHM)
         if header.kid is None or not keys:
             raise SessionRejected("kid", "names no key of this grantkeeper")
-        claims = proved(compact, header, (key.verifier for key in keys))
+        return proved(compact, header, (key.verifier for key in keys))
     except Unproved as error:
         raise SessionRejected(error.part, error.reason) from None
-    _check(claims, issuer, audience, now, nonce)
-    return claims
 
 
 def _check(claims: Mapping[str, Any], issuer: str, audience: str, now: datetime, nonce: str | None) -> None:

@@ -175,7 +175,7 @@ class EndAnswer(Answer):
     """An end that can be seen coming."""
 
     kind: str
-    at: Time
+    at: Time | None
     remedy: str
 
     @classmethod

@@ -16,15 +16,19 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+if TYPE_CHECKING:
+    from grantkeeper.keeper.upkeep import Record
 
 BUCKETS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 FLUSH_SECONDS: Final = 0.2
 TOKEN_ROUTE: Final = "/v1/token"
 SUFFIX: Final = ".numbers"
 GONE: Final = "gone" + SUFFIX
+LAST_SUCCESS: Final = "last_success "
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -37,7 +41,8 @@ class Numbers(msgspec.Struct):
         requests: By route, method and status, joined by spaces.
         seconds: By route: how many fell into each bucket and beyond, then their sum.
         events: By kind and outcome, joined by a space.
-        gauges: What is true now; of processes that have ended these do not count.
+        gauges: What is true now; of processes that have ended these do not count. Of moments, which
+            are under names that begin with `LAST_SUCCESS`, the latest counts and no sum.
     """
 
     requests: dict[str, int] = msgspec.field(default_factory=dict)
@@ -49,8 +54,11 @@ class Numbers(msgspec.Struct):
 class Tally:
     """Counts what this process answers."""
 
-    def __init__(self, events: Mapping[tuple[str, str], int]) -> None:
+    def __init__(
+        self, events: Mapping[tuple[str, str], int], chores: "Mapping[str, Record] | None" = None
+    ) -> None:
         self._events = events
+        self._chores = chores or {}
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._seconds: dict[str, list[float]] = {}
         self.hits = 0
@@ -80,8 +88,15 @@ class Tally:
             requests={f"{route} {method} {status}": n for (route, method, status), n in requests.items()},
             seconds={route: list(row) for route, row in self._seconds.items()},
             events={f"{kind} {outcome}": n for (kind, outcome), n in events.items()},
-            gauges={"workers": 1.0, "resident_memory_bytes": _resident()},
+            gauges={"workers": 1.0, "resident_memory_bytes": _resident(), **self._moments()},
         )
+
+    def _moments(self) -> dict[str, float]:
+        return {
+            f"{LAST_SUCCESS}{name}": record.last_success.timestamp()
+            for name, record in self._chores.items()
+            if record.last_success is not None
+        }
 
 
 def _resident() -> float:
@@ -104,10 +119,12 @@ def total(all_numbers: Iterable[Numbers]) -> Numbers:
             (result.gauges, numbers.gauges),
         ):
             for key, value in theirs.items():
-                mine[key] = mine.get(key, 0) + value  # type: ignore[assignment]
+                before = mine.get(key, 0)
+                latest = key.startswith(LAST_SUCCESS)
+                mine[key] = max(before, value) if latest else before + value  # type: ignore[assignment]
         for route, row in numbers.seconds.items():
-            before = result.seconds.get(route, [0.0] * len(row))
-            result.seconds[route] = [a + b for a, b in zip(before, row, strict=True)]
+            so_far = result.seconds.get(route, [0.0] * len(row))
+            result.seconds[route] = [a + b for a, b in zip(so_far, row, strict=True)]
     return result
 
 
@@ -184,6 +201,11 @@ def exposition(numbers: Numbers) -> bytes:
     for key, count in sorted(numbers.events.items()):
         event, _, outcome = key.partition(" ")
         lines.append(f'grantkeeper_events_total{{event="{event}",outcome="{outcome}"}} {count}')
+    family("chore_last_success_seconds", "gauge", "When a background chore last succeeded here, Unix time.")
+    for key, moment in sorted(numbers.gauges.items()):
+        if key.startswith(LAST_SUCCESS):
+            chore = key.removeprefix(LAST_SUCCESS)
+            lines.append(f'grantkeeper_chore_last_success_seconds{{chore="{chore}"}} {moment:.3f}')
     family("workers", "gauge", "Processes that answer.")
     lines.append(f"grantkeeper_workers {numbers.gauges.get('workers', 0):.0f}")
     family("resident_memory_bytes", "gauge", "Resident memory of all of them.")
