@@ -12,7 +12,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import grantkeeper
-from grantkeeper.cli import callers, grants, setup, use
+from grantkeeper.cli import callers, grants, keys, setup, use
 from grantkeeper.cli.common import USAGE, complain, exit_status
 from grantkeeper.cli.demo import demo
 from grantkeeper.cli.doctor import doctor
@@ -33,6 +33,8 @@ app = App(
 _grants = App(name="grants", help="List, show and end grants.")
 _callers = App(name="callers", help="Make and end the keys of backends that may ask the service.")
 
+_keys = App(name="keys", help="List, change and prove the keys that seal the database.")
+
 app.command(setup.init)
 app.command(setup.migrate)
 app.command(setup.serve)
@@ -41,6 +43,7 @@ app.command(use.preflight)
 app.command(use.token)
 app.command(_grants)
 app.command(_callers)
+app.command(_keys)
 app.command(doctor)
 app.command(setup.emulator)
 app.command(demo)
@@ -53,6 +56,14 @@ _grants.command(grants.forget)
 _callers.command(callers.create)
 _callers.command(callers.list_callers, name="list")
 _callers.command(callers.revoke)
+
+_keys.command(keys.list_keys, name="list")
+_keys.command(keys.rotate)
+_keys.command(keys.rewrap)
+_keys.command(keys.prove)
+_keys.command(keys.drop)
+_keys.command(keys.wrap)
+_keys.command(keys.unwrap)
 
 
 def run(arguments: Sequence[str]) -> int:

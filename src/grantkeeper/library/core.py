@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from grantkeeper import __version__
 from grantkeeper.audit import Audit
 from grantkeeper.errors import GrantkeeperError, StoreUnavailable
 from grantkeeper.issuer import Issuer
@@ -17,6 +18,7 @@ from grantkeeper.keeper.cache import Cache
 from grantkeeper.keeper.connect import Connect
 from grantkeeper.keeper.feed import Follower
 from grantkeeper.keeper.means import Means
+from grantkeeper.keeper.nodes import Nodes
 from grantkeeper.keeper.plan import RedeemRequest
 from grantkeeper.keeper.preflight import PreflightRequest, preflight
 from grantkeeper.keeper.records import Records
@@ -59,6 +61,7 @@ class KeeperCore:
         self._records = Records(means, seals)
         self.connect = Connect(means, self._redeemer, self.sessions, public_url)
         self._upkeep = Upkeep(means, self._revoker)
+        self.nodes = Nodes(means, release=__version__)
 
     @classmethod
     async def open(
@@ -109,6 +112,8 @@ class KeeperCore:
 
     async def _start(self) -> None:
         self.on_change(self._read_keys_again)
+        self.on_change(self.nodes.hear)
+        await self.nodes.start()
         await self._follower.start()
         self.audit.start()
         self._upkeep.start()
@@ -123,6 +128,7 @@ class KeeperCore:
         await asyncio.gather(self._redeemer.close(), self._refresher.close())
         await self.audit.stop()
         await self._follower.stop()
+        await self.nodes.stop()
         await self.means.store.close()
         close = getattr(self._http, "close", None)
         if close is not None:
@@ -289,18 +295,31 @@ class KeeperCore:
         """The JWK set of our session tokens."""
         return await self.sessions.jwks()
 
+    def _keys(self) -> str:
+        """What keeps this node from sealing; or what an operator should know although it seals and opens."""
+        try:
+            self.sealer.digest("ready", "ready")
+            self.sealer.new_key("", "ready")
+        except GrantkeeperError as error:
+            return error.text
+        notes = [] if self.sealer.trouble is None else [self.sealer.trouble]
+        if self.sealer.missing:
+            named = ", ".join(map(str, sorted(self.sealer.missing)))
+            notes.append(f"something stored is sealed under keys that keys.json does not have: {named}")
+        return f"ok, but {'; '.join(notes)}" if notes else "ok"
+
     async def ready(self) -> dict[str, str]:
-        """``ok``, or a sentence that says what is wrong, for every part that must work."""
+        """
+        ``ok``, or a sentence that says what is wrong, for every part that must work.
+
+        What begins with ``ok, but`` should be looked at, and keeps nobody from working.
+        """
         report = {"database": "ok", "keys": "ok", "clock": "ok", "feed": "ok"}
         try:
             await self.store.ready()
         except StoreUnavailable as error:
             report["database"] = error.text
-        try:
-            self.sealer.digest("ready", "ready")
-            self.sealer.new_key("", "ready")
-        except GrantkeeperError as error:
-            report["keys"] = error.text
+        report["keys"] = self._keys()
         if self.clock.now().year < 2025:
             report["clock"] = "the clock is years behind; tokens would never expire"
         if self.feed_silent:
