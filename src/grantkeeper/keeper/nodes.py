@@ -171,9 +171,9 @@ class Nodes:
     ) -> Standing:
         primary = await self._mark(name)
         current = None if primary is None else primary.key
-        # With one key there is nothing to agree on, and a key that all agree on is never too young.
         chosen = agreed_on(mine, (keys for _, keys in others), current) if promote else None
-        if chosen is not None and (current is not None or len(mine) > 1):
+        # While nothing is written down, an older key is in use by itself, and so is a single one.
+        if chosen is not None and len(mine) > 1 and (current is not None or chosen == mine[0]):
             primary = Primary(chosen, self._means.clock.now())
             await self._means.store.set_mark(name, msgspec.json.encode(primary))
             self._means.tell("keys.primary", kind=name.removeprefix("primary:"), key=chosen, node=self.id)

@@ -8,8 +8,7 @@ made anew from the sealed profile and refresh token of each grant.
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, TypeVar
@@ -183,24 +182,31 @@ class Rewrapper:
             grants = await self._patiently(behind)
             if not grants:
                 return found
-            for grant in grants:
-                found += await self._index_one(grant)
+            changes = list(self._hashed(grants))
+            found += len(changes)
+            if changes:
+                await self._save(changes)
             after = grants[-1].id
             self._progress.looked += len(grants)
             await self._step(INDEX, after)
 
-    async def _index_one(self, grant: Grant) -> int:
-        """1 if there was something to do, whether or not somebody else was faster."""
+    def _hashed(self, grants: Iterable[Grant]) -> Iterator[Replace]:
+        for grant in grants:
+            try:
+                yield Replace(self._seals.hashed(grant))
+            except SealBroken as error:
+                self._broke(f"index of {grant.id}", error)
+
+    async def _save(self, changes: Sequence[Replace]) -> None:
+        """All in one step; where somebody saved one of them in between, one by one, for the others' sake."""
         try:
-            new = self._seals.hashed(grant)
-        except SealBroken as error:
-            self._broke(f"index of {grant.id}", error)
-            return 0
-        # Who saved it in between has made the hashes of what was new; the next pass looks.
-        with suppress(StoreConflict):
-            await self._patiently(partial(self._means.store.commit, Replace(new)))
-            self._progress.moved[INDEX] += 1
-        return 1
+            await self._patiently(partial(self._means.store.commit, *changes))
+            self._progress.moved[INDEX] += len(changes)
+        except StoreConflict:
+            if len(changes) > 1:
+                for change in changes:
+                    await self._save([change])
+            # Who saved it has made the hashes of what was new; the next pass looks.
 
     def _broke(self, name: str, error: SealBroken) -> None:
         if name in self._seen_broken:
