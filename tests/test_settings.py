@@ -79,14 +79,14 @@ def test_every_setting_can_be_written_both_ways(here: Path) -> None:
         "condemn_limit": "10,0.5",
         "redeem_limit": "9/second",
         "log_format": "console",
+        "keys_wrapped_by": "hcvault://vault.example:8200/transit/keys/grantkeeper",
         "issuer": "http://127.0.0.1:9999",
         "client_secrets": "client_secret.json",
     }
     by_variable = settings(here, **{name.upper(): value for name, value in written.items()})
     by_file = settings(here, "".join(f"{name} = {json.dumps(value)}\n" for name, value in written.items()))
 
-    # A KMS is refused in this release, see below.
-    assert {setting.name for setting in SETTINGS} - {"keys_wrapped_by"} == written.keys()
+    assert {setting.name for setting in SETTINGS} == written.keys()
     assert by_file == by_variable
     assert here / "safe/keys.json" == by_variable.keys
     assert "https://grants.example" == by_variable.public_url
@@ -97,15 +97,42 @@ def test_every_setting_can_be_written_both_ways(here: Path) -> None:
     assert (here / "clock", here / "caller.key") == (by_variable.clock_file, by_variable.caller_key_file)
 
 
-def test_a_kms_is_refused_with_the_news_that_it_comes_later(here: Path) -> None:
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "gcp-kms://marker/key",
+        "gcp-kms://projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
+        "aws-kms://marker",
+        "hcvault://marker",
+        "hcvault://user:marker@vault.example/transit/keys/k",
+        "https://marker.example",
+    ],
+)
+def test_a_kms_key_is_written_as_its_service_writes_it(here: Path, uri: str) -> None:
     """
-    Nobody may believe keys.json to be sealed while it lies open.
+    What no client could use is refused before anything is asked; a version of a key cannot open anything.
     """
-    (problem,) = problems(here, KEYS_WRAPPED_BY="gcp-kms://marker/key")
+    (problem,) = problems(here, KEYS_WRAPPED_BY=uri)
 
     assert "GRANTKEEPER_KEYS_WRAPPED_BY" in problem
-    assert "extras `gcpkms`" in problem
+    assert "hcvault://HOST/MOUNT/keys/NAME" in problem
     assert "marker" not in problem
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "gcp-kms://projects/p/locations/global/keyRings/r/cryptoKeys/k",
+        "aws-kms://arn:aws:kms:eu-central-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "aws-kms://arn:aws:kms:eu-central-1:111122223333:alias/grantkeeper",
+        "hcvault://vault.example:8200/teams/transit/keys/grantkeeper",
+    ],
+)
+def test_a_kms_key_is_kept_to_the_letter(here: Path, uri: str) -> None:
+    """
+    It stands in keys.json as well, and the two are compared.
+    """
+    assert uri == settings(here, KEYS_WRAPPED_BY=uri).keys_wrapped_by
 
 
 def test_lists_and_numbers_may_be_toml_s_own(here: Path) -> None:

@@ -87,9 +87,9 @@ SETTINGS = (
     Setting(
         "keys_wrapped_by",
         values.kms_key,
-        "The URI of the KMS key under which keys.json itself is sealed.",
+        "The URI of the KMS key that seals keys.json itself: gcp-kms://…, aws-kms://… or hcvault://…, each "
+        "with its extra.",
         usual="keys.json is not sealed",
-        used=False,
     ),
     Setting(
         "public_url",

@@ -85,13 +85,22 @@ def database_file(url: str) -> Path | None:
     return Path(unquote(url.removeprefix("sqlite:///"))) if url.startswith("sqlite:") else None
 
 
+KMS_KEYS = (
+    r"gcp-kms://projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
+    r"aws-kms://arn:aws:kms:[a-z0-9-]+:[0-9]+:(key|alias)/[A-Za-z0-9/_-]+",
+    r"hcvault://[^/@?]+/[^?]+/keys/[^/?]+",
+)
+
+
 def kms_key(value: object, directory: Path) -> str:
-    """The URI of a KMS key; refused, because a keys.json believed to be sealed must not lie open."""
-    text(value, directory)
-    raise ValueError(
-        "asks for a keys.json sealed by a KMS: that comes with the extras `gcpkms`, `awskms` and `vault` in "
-        "a later release; leave it out and guard the file until then"
-    )
+    """The URI of a KMS key, as its service writes it."""
+    uri = text(value, directory)
+    if not any(re.fullmatch(form, uri) for form in KMS_KEYS):
+        raise ValueError(
+            "must be gcp-kms://projects/…/locations/…/keyRings/…/cryptoKeys/…, "
+            "aws-kms://arn:aws:kms:REGION:ACCOUNT:key/… or hcvault://HOST/MOUNT/keys/NAME"
+        )
+    return uri
 
 
 def postgres_url(value: object, directory: Path) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from grantkeeper.adapters.keyset import Keyset, _Document, create_file, read_file
+from grantkeeper.adapters.keyfile import create_file, read_file
+from grantkeeper.adapters.keyset import Keyset, _Document
 from grantkeeper.adapters.sealing import KeysetSealer, generate_keys, load_keys
 from grantkeeper.errors import SealBroken, SettingsInvalid
 from grantkeeper.ports import SealContext
@@ -183,7 +184,7 @@ def test_keys_are_never_overwritten(tmp_path: Path) -> None:
 class Unwritable(Keyset):
     """Keys whose writing fails, as on a full disk."""
 
-    def serialise(self) -> bytes:
+    def serialise(self, kms: object = None) -> bytes:
         raise OSError(28, "No space left on device")
 
 
@@ -205,8 +206,8 @@ def test_the_file_has_the_documented_parts(tmp_path: Path) -> None:
     generate_keys(tmp_path / "keys.json")
     read = json.loads((tmp_path / "keys.json").read_text())
 
-    assert ["version", "wrap", "index"] == list(read)
-    assert 1 == read["version"]
+    assert ["version", "wrap", "names", "index"] == list(read)
+    assert 2 == read["version"]
     assert "type.googleapis.com/google.crypto.tink.AesGcmKey" == read["wrap"]["key"][0]["keyData"]["typeUrl"]
     assert [1] == [key["version"] for key in read["index"]["keys"]]
 
@@ -277,7 +278,7 @@ def _empty(read: dict[str, Any]) -> None:
 
 
 def _later(read: dict[str, Any]) -> None:
-    read["version"] = 2
+    read["version"] = 3
 
 
 def _no_primary(read: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import grantkeeper
-from grantkeeper.cli import callers, grants, panic, setup, use
+from grantkeeper.cli import callers, grants, keys, panic, setup, use
 from grantkeeper.cli.common import USAGE, complain, exit_status
 from grantkeeper.cli.demo import demo
 from grantkeeper.cli.doctor import doctor
@@ -34,6 +34,8 @@ _grants = App(name="grants", help="List, show and end grants.")
 _callers = App(name="callers", help="Make and end the keys of backends that may ask the service.")
 _panic = App(name="panic", help="Revoke many grants at once, and prove what came of it.")
 
+_keys = App(name="keys", help="List, change and prove the keys that seal the database.")
+
 app.command(setup.init)
 app.command(setup.migrate)
 app.command(setup.serve)
@@ -43,6 +45,7 @@ app.command(use.token)
 app.command(_grants)
 app.command(_callers)
 app.command(_panic)
+app.command(_keys)
 app.command(doctor)
 app.command(setup.emulator)
 app.command(demo)
@@ -59,6 +62,14 @@ _callers.command(callers.revoke)
 
 _panic.default(panic.panic)
 _panic.command(panic.verify)
+
+_keys.command(keys.list_keys, name="list")
+_keys.command(keys.rotate)
+_keys.command(keys.rewrap)
+_keys.command(keys.prove)
+_keys.command(keys.drop)
+_keys.command(keys.wrap)
+_keys.command(keys.unwrap)
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -37,6 +37,7 @@ def init(*, manner: Manner = HUMAN) -> int:
     Make keys.json and grantkeeper.toml here, and the database; what exists is left as it is.
     """
     from grantkeeper.adapters.sealing import generate_keys
+    from grantkeeper.library import adapters
 
     here = Path.cwd()
     made: list[str] = []
@@ -50,7 +51,8 @@ def init(*, manner: Manner = HUMAN) -> int:
                 [f"the database has grants, and {_named(found.keys, here)} that opens them is not there"],
                 hint="Give back the keys.json that sealed it; a new one would open none of them.",
             )
-        generate_keys(found.keys)
+        now = adapters.clock(found).now()
+        generate_keys(found.keys, found.keys_wrapped_by, name=f"{now:%Y-%m-%d}", now=now)
         made.append(_named(found.keys, here))
     _migrate()
     if manner.json:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import msgspec
 
-from grantkeeper.errors import GrantkeeperError, InvalidRequest, from_record
+from grantkeeper.errors import GrantkeeperError, InvalidRequest, SealBroken, from_record
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.plan import LONGEST_USER, Plan
 from grantkeeper.keeper.redeem import Redeemer
@@ -29,6 +29,9 @@ from grantkeeper.secret import CodeVerifier
 STATE_LIFE = timedelta(minutes=10)
 TICKET_LIFE = timedelta(minutes=10)
 RESULT_LIFE = timedelta(seconds=60)
+PUT_BACK = timedelta(minutes=1)
+"""How long a value that did not open here waits for another try."""
+
 CALLBACK = "/connect/callback"
 OWNER = "connect"
 
@@ -273,7 +276,12 @@ class Connect:
             value = await self._means.store.take_once(kind, key, now=now)
             if value is not None:
                 data_key, box = msgspec.msgpack.decode(value, type=tuple[bytes, bytes])
-                opened = sealer.unseal(data_key, box, SealContext("", OWNER, kind))
+                try:
+                    opened = sealer.unseal(data_key, box, SealContext("", OWNER, kind))
+                except SealBroken:
+                    # Another node may have the key.
+                    await self._means.store.put_once(kind, key, value, now=now, until=now + PUT_BACK)
+                    raise
                 return msgspec.json.decode(opened, type=shape)
         return None
 

@@ -79,11 +79,8 @@ def merge(stored: Grant | None, consent: Consent, seals: Seals, *, new_id: str, 
         grant = replace(grant, user=user)
     grant = _chosen(grant, consent, choice, seals)
     if consent.profile is not None:
-        grant = replace(
-            grant,
-            profile=seals.seal_profile(grant, consent.profile),
-            email_index=seals.email_index(consent.profile.email),
-        )
+        grant = replace(grant, profile=seals.seal_profile(grant, consent.profile))
+        grant = seals.hashed(grant, profile=consent.profile)
     return Merged(grant, _token(grant, consent, seals), stored is None, choice)
 
 
@@ -119,7 +116,13 @@ def _opened(stored: Grant | None, consent: Consent, seals: Seals, new_id: str) -
     if keeps_old_values and stored.data_key is not None:
         return grant
     return replace(
-        grant, data_key=seals.new_key(grant), refresh_token=None, waiting=None, profile=None, email_index=None
+        grant,
+        data_key=seals.new_key(grant),
+        refresh_token=None,
+        waiting=None,
+        profile=None,
+        email_index=None,
+        lookups=(),
     )
 
 
@@ -132,16 +135,16 @@ def _chosen(grant: Grant, consent: Consent, choice: Keep, seals: Seals) -> Grant
         sealed = seals.seal_refresh_token(grant, consent.refresh_token, generation)
         if choice is Keep.BOTH:
             return replace(grant, generation=generation, waiting=Waiting(sealed, consent.granted, ends_at))
-        return replace(
+        renewed = replace(
             _active(grant),
             granted=consent.granted,
             refresh_token=sealed,
             generation=generation,
-            lookups=seals.lookups(consent.refresh_token),
             consented_at=consent.at,
             ends_at=ends_at,
             waiting=None,
         )
+        return seals.hashed(renewed, token=consent.refresh_token)
     if choice in (Keep.STORED, Keep.STORED_ON_PROOF):
         # What the stored token really opens, its next refresh tells. If it is dead, the reason is
         # now that no new one came: a plain sign-in was tried, and the next must force consent.

@@ -19,6 +19,11 @@ from grantkeeper.protocol.token_endpoint import BrokenAnswer, TokenAnswer
 from grantkeeper.secret import AccessToken, IdToken, RefreshToken
 
 
+def owner_of(code_hash: str) -> str:
+    """What the data key of a redemption is bound to; *code_hash* in hex."""
+    return f"redemption {code_hash}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """
@@ -117,6 +122,10 @@ class Outcomes:
     def __init__(self, sealer: Sealer) -> None:
         self._sealer = sealer
 
+    def new_key(self, client_id: str, code_hash: bytes) -> bytes:
+        """A data key for a redemption."""
+        return self._sealer.new_key(client_id, owner_of(code_hash.hex()))
+
     def done(self, claim: Redemption, result: RedeemedGrant, now: datetime, *, by_answer: bool) -> Redemption:
         """*claim*, settled with a success."""
         value = {"result": msgspec.to_builtins(replace(result, session=None)), "by_answer": by_answer}
@@ -161,13 +170,20 @@ class Outcomes:
 
     @staticmethod
     def _owner(redemption: Redemption) -> str:
-        return f"redemption {redemption.code_hash.hex()}"
+        return owner_of(redemption.code_hash.hex())
 
     def _context(self, redemption: Redemption, state: RedemptionState) -> SealContext:
         return SealContext(redemption.client_id, self._owner(redemption), f"outcome {state}")
 
     def _sealed(self, claim: Redemption, state: RedemptionState, value: object) -> Redemption:
-        data_key = claim.data_key or self._sealer.new_key(claim.client_id, self._owner(claim))
+        try:
+            # A new one each time, for a rewrap may have changed the stored one since it was read.
+            data_key = self.new_key(claim.client_id, claim.code_hash)
+        except SealBroken:
+            # An answer in hand is not lost because the keys changed since its code was sent.
+            if claim.data_key is None:
+                raise
+            data_key = claim.data_key
         text = msgspec.json.encode(value).decode()
         box = self._sealer.seal(data_key, text, self._context(claim, state))
         return replace(claim, state=state, data_key=data_key, outcome=box)

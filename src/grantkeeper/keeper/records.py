@@ -13,7 +13,7 @@ from grantkeeper.errors import (
     WrongAccount,
 )
 from grantkeeper.keeper.means import Means
-from grantkeeper.keeper.seals import Seals, normal_email
+from grantkeeper.keeper.seals import Seals
 from grantkeeper.lifecycle import REMEDIES, UNCERTAIN, doubtful, ends
 from grantkeeper.model import AuditEvent, Description, End, Grant, GrantState, Provider
 from grantkeeper.ports import GrantQuery, Note, Replace
@@ -96,6 +96,16 @@ class Records:
             return None
         return frozenset(one.client_id for name, one in self._means.clients.items() if name in clients)
 
+    async def _search(self, query: GrantQuery, email: str | None) -> list[Grant]:
+        """An e-mail is looked for under every index key, for grants are indexed anew one by one."""
+        if email is None:
+            return await self._means.store.search(query)
+        found: dict[str, Grant] = {}
+        for index in self._seals.email_indexes(email):
+            for grant in await self._means.store.search(replace(query, email_index=index)):
+                found[grant.id] = grant
+        return [found[grant_id] for grant_id in sorted(found)][: query.limit]
+
     async def list(
         self,
         *,
@@ -128,11 +138,10 @@ class Records:
             sub=subject,
             user=user,
             state=wanted,
-            email_index=None if email is None else self._means.sealer.digest("email", normal_email(email)),
             after=cursor or "",
             limit=limit + 1,
         )
-        found = await self._means.store.search(query)
+        found = await self._search(query, email)
         page = [self.description(grant, profile=False) for grant in found[:limit]]
         return page, (page[-1].id if len(found) > limit else None)
 

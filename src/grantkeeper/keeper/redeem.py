@@ -146,15 +146,19 @@ class Redeemer:
 
     async def _claim_and_send(self, plan: Plan, proof: Identity | None) -> RedeemedGrant:
         now = self._means.clock.now()
+        code_hash = self._code_hashes(plan)[0]
         claim = Redemption(
-            code_hash=self._code_hashes(plan)[0],
+            code_hash=code_hash,
             client_id=plan.client.client_id,
             owner=self._means.owner(),
             state=RedemptionState.CLAIMED,
             created_at=now,
             keep_until=now + RETENTION,
             key_hash=next(iter(self._key_hashes(plan)), None),
-            fingerprint=self._fingerprint(plan),
+            fingerprint=self._fingerprints(plan)[0],
+            index_version=self._means.sealer.index_version,
+            # A node that lacks the key all seal with finds out before the code is sent.
+            data_key=self._settler.outcomes.new_key(plan.client.client_id, code_hash),
         )
         try:
             standing = await self._means.store.claim(claim, seconds=CLAIM_SECONDS)
@@ -163,6 +167,8 @@ class Redeemer:
             with suppress(StoreUnavailable):
                 await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
             raise
+        if standing is None:
+            standing = await self._other_claim(plan, claim)
         if standing is not None:
             return await self._again(plan, standing, proof)
         try:
@@ -183,11 +189,25 @@ class Redeemer:
             return ()
         return self._means.sealer.digests("idempotency-key", f"{plan.client.client_id} {plan.key}")
 
-    def _fingerprint(self, plan: Plan) -> bytes:
-        """All that must be equal for a repeat, in one value."""
+    def _fingerprints(self, plan: Plan) -> tuple[bytes, ...]:
+        """All that must be equal for a repeat, in one value, by every index key."""
         id_token = "" if plan.id_token is None else plan.id_token.reveal()
         parts = (plan.caller or "", plan.user or "", plan.source, plan.redirect_uri, id_token)
-        return self._means.sealer.digest("redemption", "\n".join(f"{len(part)}:{part}" for part in parts))
+        return self._means.sealer.digests("redemption", "\n".join(f"{len(part)}:{part}" for part in parts))
+
+    async def _other_claim(self, plan: Plan, claim: Redemption) -> Redemption | None:
+        """
+        A claim on the same code that a node filed under another index key in the same moment.
+
+        Both look only after both have claimed, so at least one sees the other and steps back.
+        """
+        for code_hash in self._code_hashes(plan):
+            if code_hash != claim.code_hash:
+                other = await self._means.store.redemption(code_hash)
+                if other is not None:
+                    await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+                    return other
+        return None
 
     async def _known(self, plan: Plan) -> Redemption | None:
         """What stands in the way of this code, under whichever index key it was filed."""
@@ -205,7 +225,7 @@ class Redeemer:
         same_key = known.key_hash in self._key_hashes(plan)
         if same_key and known.state is RedemptionState.ANSWERED:
             return await self._claim_answer(plan, known, proof)
-        if not same_key or known.fingerprint != self._fingerprint(plan):
+        if not same_key or known.fingerprint not in self._fingerprints(plan):
             await self._note_repeat(plan, known)
             raise CodeAlreadyRedeemed("this code was posted before")
         while known.state is RedemptionState.CLAIMED:
@@ -254,7 +274,7 @@ class Redeemer:
         )
         if not mine:
             raise IssuerUnavailable("another request is working on this code", retry_after=1.0)
-        claim = replace(known, owner=owner, fingerprint=self._fingerprint(plan))
+        claim = replace(known, owner=owner, fingerprint=self._fingerprints(plan)[0])
         answer, now = self._settler.outcomes.answer(known), self._means.clock.now()
         answered = Answered.of(plan, claim, answer, proof, at=known.settled_at, asked_at=now)
         return await self._keep(plan, answered)

@@ -256,9 +256,5 @@ class Answers:
     def with_refresh_token(self, grant: Grant, token: RefreshToken) -> Grant:
         """*grant* with a newer refresh token in use."""
         generation = grant.generation + 1
-        return replace(
-            grant,
-            generation=generation,
-            refresh_token=self._seals.seal_refresh_token(grant, token, generation),
-            lookups=self._seals.lookups(token),
-        )
+        sealed = self._seals.seal_refresh_token(grant, token, generation)
+        return self._seals.hashed(replace(grant, generation=generation, refresh_token=sealed), token=token)

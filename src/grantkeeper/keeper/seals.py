@@ -2,6 +2,8 @@
 
 import hashlib
 from base64 import b64encode
+from contextlib import suppress
+from dataclasses import replace
 
 import msgspec
 
@@ -81,9 +83,41 @@ class Seals:
             return None
         return msgspec.json.decode(self._unseal(grant, grant.profile, "profile"), type=Profile)
 
+    def hashed(
+        self, grant: Grant, *, token: RefreshToken | None = None, profile: Profile | None = None
+    ) -> Grant:
+        """
+        *grant* with the keyed hashes of a new refresh token or profile, or of those it has.
+
+        A row never has hashes of two index keys: when the key in use is another than the
+        row's, all of them are made anew. A profile that is damaged cannot be found any more.
+
+        Raises:
+            SealBroken: The refresh token of *grant* does not open, or the index key in use is not here.
+        """
+        version = self._sealer.index_version
+        if version != grant.index_version:
+            if profile is None and grant.email_index is not None:
+                with suppress(SealBroken):
+                    profile = self.profile(grant)
+                grant = replace(grant, email_index=None)
+            if token is None and grant.lookups:
+                token = None if grant.refresh_token is None else self.refresh_token(grant)
+                grant = replace(grant, lookups=())
+            grant = replace(grant, index_version=version)
+        if profile is not None:
+            grant = replace(grant, email_index=self.email_index(profile.email))
+        if token is not None:
+            grant = replace(grant, lookups=self.lookups(token))
+        return grant
+
     def email_index(self, email: str | None) -> bytes | None:
         """The keyed hash by which an e-mail is found."""
         return None if email is None else self._sealer.digest("email", normal_email(email))
+
+    def email_indexes(self, email: str) -> tuple[bytes, ...]:
+        """The same under every index key that may have been used."""
+        return self._sealer.digests("email", normal_email(email))
 
     def lookups(self, token: RefreshToken) -> tuple[bytes, ...]:
         """

@@ -227,7 +227,13 @@ class Settler:
             raise await self._failed(answered, error, held) from None
         answered = replace(answered, owner=owner)
         held.draft = answered.draft()
-        return await self._store(answered, owner, held)
+        try:
+            return await self._store(answered, owner, held)
+        except SealBroken:
+            # The stored grant does not open here; with the right keys the answer can still be added to it.
+            waiting = self.outcomes.waiting(answered.claim, answered.answer, self._means.clock.now())
+            await self._write_outcome(waiting, held)
+            raise
 
     async def _owner(self, answered: Answered, held: Holding) -> identity.Owner:
         answer = answered.answer

@@ -36,10 +36,11 @@ def sealer(settings: Settings) -> Sealer:
 
     Raises:
         SettingsInvalid: There is no such file, or it cannot be used. No key, no start.
+        SealBroken: The KMS that seals it does not open it now.
     """
     from grantkeeper.adapters.sealing import load_keys
 
-    return load_keys(settings.keys)
+    return load_keys(settings.keys, settings.keys_wrapped_by)
 
 
 def journal(settings: Settings) -> Journal:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from grantkeeper import __version__
 from grantkeeper.audit import Audit
 from grantkeeper.errors import GrantkeeperError, StoreUnavailable
 from grantkeeper.issuer import Issuer
@@ -22,6 +23,7 @@ from grantkeeper.keeper.doubts import Doubts, Restored
 from grantkeeper.keeper.feed import Follower
 from grantkeeper.keeper.keep_alive import KeepAlive
 from grantkeeper.keeper.means import Means
+from grantkeeper.keeper.nodes import Nodes
 from grantkeeper.keeper.panic import Panic
 from grantkeeper.keeper.plan import RedeemRequest
 from grantkeeper.keeper.preflight import PreflightRequest, preflight
@@ -85,6 +87,7 @@ class KeeperCore:
                 Chore("history", self._keep_history, every=30.0, shared=False),
             ),
         )
+        self.nodes = Nodes(means, release=__version__)
 
     @classmethod
     async def open(
@@ -139,6 +142,8 @@ class KeeperCore:
     async def _start(self) -> None:
         self.on_change(self._read_keys_again)
         self.on_change(self._restored.heard)
+        self.on_change(self.nodes.hear)
+        await self.nodes.start()
         await self._follower.start()
         await self._restored.read()
         await self._deliverer.start()
@@ -171,6 +176,7 @@ class KeeperCore:
         await self.audit.stop()
         await self._follower.stop()
         await self._restored.stop()
+        await self.nodes.stop()
         await self.custody.journal.close()
         await self.means.store.close()
         close = getattr(self._http, "close", None)
@@ -343,8 +349,25 @@ class KeeperCore:
         """The JWK set of our session tokens."""
         return await self.sessions.jwks()
 
+    def _keys(self) -> str:
+        """What keeps this node from sealing; or what an operator should know although it seals and opens."""
+        try:
+            self.sealer.digest("ready", "ready")
+            self.sealer.new_key("", "ready")
+        except GrantkeeperError as error:
+            return error.text
+        notes = [] if self.sealer.trouble is None else [self.sealer.trouble]
+        if self.sealer.missing:
+            named = ", ".join(map(str, sorted(self.sealer.missing)))
+            notes.append(f"something stored is sealed under keys that keys.json does not have: {named}")
+        return f"ok, but {'; '.join(notes)}" if notes else "ok"
+
     async def ready(self) -> dict[str, str]:
-        """``ok``, or a sentence that says what is wrong, for every part that must work."""
+        """
+        ``ok``, or a sentence that says what is wrong, for every part that must work.
+
+        What begins with ``ok, but`` should be looked at, and keeps nobody from working.
+        """
         report = {"database": "ok", "keys": "ok", "clock": "ok", "feed": "ok"}
         await self.custody.journal.probe()
         report["journal"] = self.custody.report()
@@ -352,11 +375,7 @@ class KeeperCore:
             await self.store.ready()
         except StoreUnavailable as error:
             report["database"] = error.text
-        try:
-            self.sealer.digest("ready", "ready")
-            self.sealer.new_key("", "ready")
-        except GrantkeeperError as error:
-            report["keys"] = error.text
+        report["keys"] = self._keys()
         if self.clock.now().year < 2025:
             report["clock"] = "the clock is years behind; tokens would never expire"
         if self.feed_silent:
