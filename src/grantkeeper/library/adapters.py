@@ -1,7 +1,13 @@
 """Which adapter serves which setting; each is loaded only when it is picked."""
 
+from typing import TYPE_CHECKING
+
+from grantkeeper.errors import SettingsInvalid
 from grantkeeper.ports import Clock, Dice, Http, Sealer, Store
 from grantkeeper.settings import Settings
+
+if TYPE_CHECKING:
+    from grantkeeper.adapters.archive import Source, Target
 
 
 def clock(settings: Settings) -> Clock:
@@ -44,9 +50,51 @@ async def store(settings: Settings) -> Store:
     The database.
 
     Raises:
-        SettingsInvalid: The file is not grantkeeper's, or of a newer release.
+        SettingsInvalid: The file is not grantkeeper's, of a newer release, or half restored.
         StoreUnavailable: It cannot be opened now.
     """
     from grantkeeper.adapters.sqlite import open_sqlite
 
-    return open_sqlite(settings.database_url)
+    opened = open_sqlite(settings.database_url)
+    try:
+        await _refuse_half_restored(opened)
+    except BaseException:
+        await opened.close()
+        raise
+    return opened
+
+
+async def _refuse_half_restored(opened: Store) -> None:
+    from grantkeeper.adapters.archive import RESTORING
+
+    if await opened.mark(RESTORING) is not None:
+        raise SettingsInvalid(
+            ["a restore into this database was begun and is not finished: nothing of it is there yet"],
+            hint="Wait for it if it runs; else run grantkeeper restore FILE again.",
+        )
+
+
+async def backup_source(settings: Settings) -> "Source":
+    """
+    The database as it is now, to be backed up.
+
+    Raises:
+        BackupRefused: There is none, or this release cannot back it up whole.
+        StoreUnavailable: It cannot be read now.
+    """
+    from grantkeeper.adapters.sqlite_backup import SqliteSource
+
+    return SqliteSource(settings.database_file)
+
+
+async def restore_target(settings: Settings) -> "Target":
+    """
+    The database that is to be filled.
+
+    Raises:
+        SettingsInvalid: It cannot be grantkeeper's, or is of another release.
+        StoreUnavailable: It cannot be used now.
+    """
+    from grantkeeper.adapters.sqlite_backup import SqliteTarget
+
+    return SqliteTarget(settings.database_file)
