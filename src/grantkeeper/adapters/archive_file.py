@@ -109,9 +109,10 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise BackupRefused(f"{path.name} cannot be opened: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise BackupRefused(f"{path.name} is not a file")
     with os.fdopen(descriptor, "rb", buffering=BUFFER) as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise BackupRefused(f"{path.name} is not a file")
         try:
             yield file
         except OSError as error:

@@ -1,0 +1,77 @@
+"""Databases to back up and to restore into: one class for each kind there is."""
+
+import io
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+from grantkeeper.adapters.archive import Header, Reader, Source, Target, Writer
+from grantkeeper.adapters.archive_tables import TABLES
+from grantkeeper.adapters.sqlite import open_sqlite
+from grantkeeper.adapters.sqlite_backup import SqliteSource, SqliteTarget
+from grantkeeper.ports import Store
+from grantkeeper.testing.records import NOW
+
+Opened = Callable[[], Awaitable[Store]]
+SCHEMA = 1000
+"""More than any release knows."""
+
+
+class Place(Protocol):
+    """One database."""
+
+    async def store(self) -> Store: ...
+
+    async def source(self) -> Source: ...
+
+    async def target(self) -> Target: ...
+
+
+class SqlitePlace:
+    """A file that is made when it is first opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    async def store(self) -> Store:
+        return open_sqlite(self.path)
+
+    async def source(self) -> Source:
+        return SqliteSource(self.path)
+
+    async def target(self) -> Target:
+        return SqliteTarget(self.path)
+
+
+async def written(source: Source) -> bytes:
+    """A backup of *source*, sealed with nothing."""
+    out = io.BytesIO()
+    facts = source.facts
+    header = Header(1, "0.1", facts.database, facts.schema, NOW, facts.last_change, facts.last_lease)
+    writer = Writer(out, header)
+    for table in TABLES.values():
+        await writer.table(table, source.rows(table))
+    writer.seal(lambda digest: b"proof")
+    return out.getvalue()
+
+
+async def back_up(place: Place) -> bytes:
+    """A backup of *place* as it is now."""
+    source = await place.source()
+    try:
+        return await written(source)
+    finally:
+        await source.close()
+
+
+async def restore(backup: bytes, place: Place, *, at: int = 7) -> None:
+    """Fill *place*."""
+    target = await place.target()
+    try:
+        await target.begin()
+        reader = Reader(io.BytesIO(backup), SCHEMA)
+        for table, rows in reader.batches():
+            await target.put(table, rows)
+        await target.finish(reader.header, at)
+    finally:
+        await target.close()
