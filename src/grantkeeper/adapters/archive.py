@@ -227,9 +227,10 @@ class Reader:
     def __init__(self, file: BinaryIO, schema: int) -> None:
         """
         Args:
-            file: At its beginning.
+            file: One that can be read anew from its beginning.
             schema: The newest that this release knows.
         """
+        file.seek(0)
         self._file = file
         self._number = 0
         self._whole = hashlib.sha256()

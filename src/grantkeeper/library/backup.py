@@ -134,7 +134,6 @@ def proved(file: BinaryIO, sealer: Sealer, schema: int) -> tuple[Report, str]:
     Raises:
         BackupRefused: It is damaged or altered, or was made under other keys.
     """
-    file.seek(0)
     reader = Reader(file, schema)
     samples: dict[int | None, list[Row]] = {}
     for table, rows in reader.batches():

@@ -1,0 +1,43 @@
+"""
+The next release, made up: this one's package with a migration more.
+
+It adds a column that may be empty, a table and an index, online: its migration
+says that releases which know only the one before run on what it makes.
+"""
+
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+from grantkeeper.adapters.schema import migrations
+
+RELEASE = "99.0"
+
+_ADDED = {
+    "sqlite": """
+ALTER TABLE grants ADD COLUMN colour TEXT;
+CREATE TABLE next_things (id TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT;
+CREATE INDEX grants_colour ON grants (colour) WHERE colour IS NOT NULL;
+""",
+}
+
+
+def next_release(folder: Path, database: str = "sqlite") -> Path:
+    """Make it in *folder*; put the path that comes back in front of PYTHONPATH."""
+    found = find_spec("grantkeeper")
+    assert found is not None
+    assert found.origin is not None
+    package = folder / "grantkeeper"
+    shutil.copytree(Path(found.origin).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    front = package / "__init__.py"
+    text = front.read_text("utf-8")
+    begin = text.index("__version__ = ")
+    end = text.index("\n", begin)
+    front.write_text(f'{text[:begin]}__version__ = "{RELEASE}"{text[end:]}', "utf-8")
+    number = len(migrations(database))
+    home = package / "adapters" / "sql" / database
+    added = _ADDED[database]
+    (home / "migrations" / f"{number + 1:04}_next.sql").write_text(f"-- oldest: {number}\n{added}", "utf-8")
+    with (home / "schema.sql").open("a", encoding="utf-8") as schema:
+        schema.write(added)
+    return folder
