@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from grantkeeper.adapters.sqlite_file import connect
+from grantkeeper.adapters.sqlite_file import connect, rows
 
 COUNT = 20_000
 
@@ -28,6 +28,7 @@ def fill(path: Path, count: int = COUNT, size: int = 600) -> None:
 def count(path: Path) -> int:
     """How many grants there are."""
     db = connect(path, busy_seconds=5.0, read_only=True)
-    ((number,),) = db.execute("SELECT count(*) FROM grants").fetchall()
+    ((number,),) = rows(db, "SELECT count(*) FROM grants")
     db.close()
-    return int(number)
+    assert isinstance(number, int)
+    return number

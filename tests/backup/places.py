@@ -7,6 +7,9 @@ from typing import Protocol
 
 from grantkeeper.adapters.archive import Header, Reader, Source, Target, Writer
 from grantkeeper.adapters.archive_tables import TABLES
+from grantkeeper.adapters.postgres import open_postgres
+from grantkeeper.adapters.postgres_backup import PostgresSource, PostgresTarget
+from grantkeeper.adapters.postgres_connect import PostgresPlace
 from grantkeeper.adapters.sqlite import open_sqlite
 from grantkeeper.adapters.sqlite_backup import SqliteSource, SqliteTarget
 from grantkeeper.ports import Store
@@ -41,6 +44,22 @@ class SqlitePlace:
 
     async def target(self) -> Target:
         return SqliteTarget(self.path)
+
+
+class PostgresDatabase:
+    """A migrated database of a server that runs."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    async def store(self) -> Store:
+        return await open_postgres(self.url)
+
+    async def source(self) -> Source:
+        return await PostgresSource.open(PostgresPlace(self.url))
+
+    async def target(self) -> Target:
+        return await PostgresTarget.open(PostgresPlace(self.url))
 
 
 async def written(source: Source) -> bytes:

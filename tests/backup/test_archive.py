@@ -292,6 +292,7 @@ def test_a_backup_of_a_newer_schema_is_refused(backup: bytes) -> None:
 
 
 @pytest.mark.anyio
+@pytest.mark.parametrize("pair", [("sqlite", "sqlite")], ids="-".join)
 async def test_a_column_that_came_later_is_empty(backup: bytes, new: Place) -> None:
     """
     An older backup does not name it; one that may be empty is.

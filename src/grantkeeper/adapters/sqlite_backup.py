@@ -152,8 +152,8 @@ class SqliteTarget:
             db.execute(SQL["drop_mark"], (RESTORING,))
             db.execute(SQL["set_mark"], (RESTORED, str(at).encode()))
             db.execute(SQL["drop_lease_number"])
-            db.execute(SQL["set_lease_number"], (max(lease, header.last_lease) + GAP,))
-            db.execute(SQL["change_everything"], (max(change, header.last_change) + GAP,))
+            db.execute(SQL["set_lease_number"], (max(lease, header.last_lease + GAP) + 1,))
+            db.execute(SQL["change_everything"], (max(change, header.last_change + GAP) + 1,))
             db.execute(
                 SQL["restore_event"],
                 (event + GAP, at, "database.restored", None, None, None, json.dumps(detail, sort_keys=True)),
