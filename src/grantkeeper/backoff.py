@@ -36,6 +36,21 @@ def revocation_pause(attempt: int, roll: float) -> float:
     return ceiling / 2 + ceiling / 2 * roll
 
 
+PROBE_PAUSES = (60.0, 300.0, 1800.0, 6 * 3600.0)
+"""Seconds until a grant in doubt that nobody asks for is probed again, by how often that has failed."""
+
+
+def probe_pause(attempt: int, roll: float) -> float:
+    """
+    Seconds until the next background probe of a grant in doubt.
+
+    Args:
+        attempt: How many probes met trouble that passes, from 1.
+        roll: A number in [0, 1); half as much again is spread over it.
+    """
+    return PROBE_PAUSES[min(attempt, len(PROBE_PAUSES)) - 1] * (1.0 + roll / 2)
+
+
 class Gate(StrEnum):
     """What a circuit says to somebody who wants to call."""
 

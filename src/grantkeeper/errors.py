@@ -363,6 +363,10 @@ class StoreConflict(Exception):
     """Somebody saved in between; nothing was written. Keepers re-read and decide anew."""
 
 
+class JournalFailed(Exception):
+    """The journal could not be written: what was to be kept there is not on disk. Its text says why."""
+
+
 class HttpFailed(Exception):
     """
     No usable answer came from the network.

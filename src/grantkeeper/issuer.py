@@ -263,11 +263,14 @@ class Issuer:
         assert refused is not None
         raise refused
 
-    async def revoke(self, client: Client, refresh_token: RefreshToken) -> None:
+    async def revoke(self, client: Client, refresh_token: RefreshToken) -> bool:
         """
         Tell the issuer that a grant is over. Returning means that there is nothing more to tell it.
 
         An issuer without a revocation endpoint cannot be told.
+
+        Returns:
+            Whether the issuer knew the token and ended it; ``False`` for one that was gone already.
 
         Raises:
             IssuerUnavailable: Tell it again later.
@@ -276,11 +279,11 @@ class Issuer:
         until = self._clock.monotonic() + HTTP_LIMIT
         endpoints = await self._endpoints_to_send_to(client)
         if endpoints.revocation is None:
-            return
+            return False
         secret = self._secrets(client)[0]
         request = revocation_request(endpoints.revocation, refresh_token, client, secret)
         sent_at = self._clock.now()
-        parse_revocation(await self._send(client, request, until), sent_at=sent_at)
+        return parse_revocation(await self._send(client, request, until), sent_at=sent_at)
 
     async def _send(self, client: Client, request: HttpRequest, until: float) -> HttpResponse:
         left = until - self._clock.monotonic()

@@ -207,6 +207,39 @@ def keep_alive_at(grant: Grant) -> datetime | None:
     return week + KEEP_ALIVE_AFTER + KEEP_ALIVE_SPREAD * share
 
 
+UNCERTAIN = (
+    "An answer of the issuer may have been lost with a process. The grant is tried by itself; ask the user "
+    "for nothing unless it becomes needs_consent, and then to sign in once more."
+)
+"""What to do about a grant in doubt."""
+
+
+def doubtful(grant: Grant, restored_at: datetime | None) -> bool:
+    """
+    Whether the stored refresh token may be out of date; a refresh decides.
+
+    Args:
+        restored_at: When the database was last brought back from a backup. What was written before may
+            have been superseded, or taken back, in the time that the backup does not know.
+    """
+    if grant.uncertain_since is not None:
+        return True
+    last = max(filter(None, (grant.refreshed_at, grant.consented_at)), default=grant.created_at)
+    return restored_at is not None and last < restored_at and grant.state is not GrantState.REVOKED
+
+
+def outlived(grant: Grant, answered_at: datetime) -> bool:
+    """
+    Whether *grant* was revoked after the issuer had answered a consent, so that this must not revive it.
+
+    Args:
+        answered_at: When the issuer answered; storing may have had to wait.
+    """
+    return (
+        grant.state is GrantState.REVOKED and grant.revoked_at is not None and answered_at < grant.revoked_at
+    )
+
+
 def announced_end(seconds: int | None, now: datetime) -> datetime | None:
     """When a refresh token ends whose issuer announced *seconds* more (``refresh_token_expires_in``)."""
     return None if seconds is None else now + timedelta(seconds=seconds)

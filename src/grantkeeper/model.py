@@ -384,6 +384,36 @@ class DataKey:
     wrapped: bytes = field(repr=False)
 
 
+class JournalKind(StrEnum):
+    """What a journal may have to keep for the store."""
+
+    REFRESH = "refresh"
+    """The answer to a refresh, whole or what was good of it; belongs to a grant id."""
+    REDEMPTION = "redemption"
+    """The answer to a code; belongs to a code hash, in hex."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalEntry:
+    """
+    An issuer's answer that waits for the store, sealed.
+
+    Attributes:
+        id: Random; bound into the seal, as are `kind`, `owner` and `client_id`.
+        owner: Grant id, or code hash in hex.
+        at: When the issuer answered.
+        data_key: Its own, wrapped.
+    """
+
+    id: str
+    kind: JournalKind
+    owner: str
+    client_id: str
+    at: datetime
+    data_key: bytes = field(repr=False)
+    box: bytes = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
     """

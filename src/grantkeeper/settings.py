@@ -114,7 +114,6 @@ SETTINGS = (
         values.path,
         "Where answers wait that could not be stored; on a disk that survives a restart.",
         usual="`journal` beside the database",
-        used=False,
     ),
     Setting(
         "clock_file",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from grantkeeper.adapters.postgres_schema import migrate_postgres
-from tests.backup.places import Place, PostgresDatabase, SqlitePlace
+from tests.backup.places import EMPTY, Place, PostgresDatabase, SqlitePlace
 from tests.contract.stage import Google
 from tests.postgres import PostgresServer
 
@@ -40,14 +40,6 @@ def _place(kind: str, request: pytest.FixtureRequest, file: Path) -> Place:
     # Emptied rather than made anew, which would take ten times as long.
     server.execute(EMPTY, databases[file.stem])
     return PostgresDatabase(server.url(databases[file.stem]))
-
-
-EMPTY = """
-TRUNCATE grants, tokens, redemptions, leases, changes, callers, once, signing_keys, audit, nodes, marks
-    RESTART IDENTITY;
-UPDATE feed SET swept = 0;
-ALTER SEQUENCE lease_versions RESTART;
-"""
 
 
 @pytest.fixture(scope="session")

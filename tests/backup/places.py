@@ -20,6 +20,15 @@ SCHEMA = 1000
 """More than any release knows."""
 
 
+EMPTY = """
+TRUNCATE grants, tokens, redemptions, leases, changes, callers, once, signing_keys, audit, nodes, marks
+    RESTART IDENTITY;
+UPDATE feed SET swept = 0;
+ALTER SEQUENCE lease_versions RESTART;
+"""
+"""Empties a PostgreSQL database of ours, which is quicker than making another."""
+
+
 class Place(Protocol):
     """One database."""
 

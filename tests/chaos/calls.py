@@ -28,14 +28,20 @@ class Answer:
 
 
 class Calls:
-    """Sends every request on a connection of its own, so that any process of a node may take it."""
+    """
+    Sends every request on a connection of its own, so that any process of a node may take it.
 
-    def __init__(self, caller_key: str) -> None:
+    Args:
+        together: Requests under way at most, over connections that are kept; 0 is as said above.
+    """
+
+    def __init__(self, caller_key: str, *, together: int = 0) -> None:
         self._key = {"authorization": f"Bearer {caller_key}"}
+        self._together = together
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(force_close=True, limit=0)
+        connector = aiohttp.TCPConnector(force_close=not self._together, limit=self._together)
         self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=LIMIT))
         return self
 

@@ -27,7 +27,7 @@ START_LIMIT = 90.0
 STOP_LIMIT = 60.0
 
 CONFIG = """\
-database_url = "sqlite:///grants.db"
+database_url = "{database}"
 keys = "keys.json"
 clock_file = "clock"
 redeem_limit = "1000000/minute"
@@ -37,7 +37,7 @@ log_format = "json"
 secrets = "client_secret.json"
 issuer = "{google}"
 scopes = {scopes}
-"""
+{client}"""
 
 
 def _environment() -> dict[str, str]:
@@ -161,10 +161,33 @@ class Town:
         told = "".join(iter(self._emulator.stdout.readline, "}\n")) + "}"
         url = json.loads(told)["url"]
         self.google = GoogleEmulator(url, client_secret=self.folder / "client_secret.json")
-        config = CONFIG.format(google=url, scopes=json.dumps(list(SCOPES)))
+        self.prepare_issuer()
+        config = CONFIG.format(
+            google=url,
+            scopes=json.dumps(list(SCOPES)),
+            database=self.database,
+            client=self.client_settings,
+        )
         (self.folder / "grantkeeper.toml").write_text(config, encoding="utf-8")
         self.run("init")
         self.caller_key = json.loads(self.run("callers", "create", "chaos", "--json"))["key"]
+
+    # -- what another kind of town has otherwise ------------------------------------------------
+
+    @property
+    def database(self) -> str:
+        """The setting ``database_url``."""
+        return "sqlite:///grants.db"
+
+    @property
+    def client_settings(self) -> str:
+        """Lines more of the client's table."""
+        return ""
+
+    def prepare_issuer(self) -> None:
+        """Make the emulator what the town needs, before anybody reads its client file."""
+
+    # -- commands and nodes ---------------------------------------------------------------------
 
     def run(self, *arguments: str) -> str:
         """What a grantkeeper command prints."""

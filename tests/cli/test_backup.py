@@ -132,10 +132,10 @@ def test_what_was_revoked_since_is_found_dead(
 
     move(monkeypatch)
     installed("restore", "copy")
-    shown = {one: installed("grants", "show", one, "--json").json["state"] for one in (by_user, by_us)}
+    shown = [installed("grants", "show", one, "--json").json for one in (by_user, by_us)]
     asked = {one: installed("token", one, "--json") for one in (by_user, by_us)}
 
-    assert {by_user: "active", by_us: "active"} == shown
+    assert [("active", True)] * 2 == [(one["state"], one["uncertain"]) for one in shown]
     for said in asked.values():
         assert (3, "consent_required", "revoked") == (said.status, said.json["error"], said.json["reason"])
 
@@ -163,8 +163,7 @@ def test_a_token_that_was_rotated_since_is_honest_about_it(
     finally:
         google_emulator.call("PATCH", "clients", {"client_id": client_id, "rotation": False})
 
-    assert (3, "consent_required") == (said.status, said.json["error"])
-    assert said.json["reason"] in ("answer_lost", "revoked")
+    assert (3, "consent_required", "answer_lost") == (said.status, said.json["error"], said.json["reason"])
 
 
 def test_other_keys_are_refused_before_anything_is_written(

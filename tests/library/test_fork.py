@@ -246,6 +246,8 @@ def test_a_fork_that_python_did_not_see_is_noticed_as_well():
 
 KEEPER = """
 import asyncio, os, sys, threading, time, warnings
+# Imported before the first thread: a child that is forked in the middle of an import waits for it for ever.
+import encodings.idna
 warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
 from grantkeeper import Keeper
 from grantkeeper.testing.google import GoogleEmulator

@@ -98,7 +98,9 @@ async def _outstanding(connection: Connection, shipped: Sequence[Migration]) -> 
     return tuple(shipped)
 
 
-async def migrate_postgres(url: str, *, statement_cache: int | None = None, listen_url: str | None = None) -> tuple[int, ...]:
+async def migrate_postgres(
+    url: str, *, statement_cache: int | None = None, listen_url: str | None = None
+) -> tuple[int, ...]:
     """
     Bring the database's schema to this release's while nodes run; the numbers of the migrations that were run.
 

@@ -1,5 +1,6 @@
-"""Caller keys: made here, shown once, kept as a hash."""
+"""Caller keys: made here, shown once, kept as a hash; their rules, which every node obeys within a second."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -7,7 +8,9 @@ from grantkeeper.cli.common import HUMAN, OK, Manner, answer, hint, say, setting
 from grantkeeper.errors import InvalidRequest, StoreConflict
 
 if TYPE_CHECKING:
-    from grantkeeper.model import Caller, Permission
+    from grantkeeper.model import AuditEvent, Caller, Permission
+    from grantkeeper.ports import Store
+    from grantkeeper.settings import Settings
 
 T = TypeVar("T")
 
@@ -47,9 +50,6 @@ def create(
     from grantkeeper.protocol.scopes import asked
 
     found, dice = settings(), SystemDice()
-    unknown = sorted(set(client or ()) - set(found.clients))
-    if unknown:
-        raise InvalidRequest(f"--client names no client of the settings: {', '.join(unknown)}")
     now = _now()
     key = caller_key(dice.bytes(SIZE)).reveal()
     caller = Caller(
@@ -57,13 +57,18 @@ def create(
         name=_name(name),
         key_hash=key_hash(key.encode()),
         created_at=now,
-        clients=frozenset(client or ()),
+        clients=_clients(client, found),
         scopes=asked(scope) or frozenset(),
         permissions=_permissions(permission),
         expires_at=None if expires is None else _end(expires, now),
     )
+
+    async def save(store: "Store") -> None:
+        await store.add_caller(caller)
+        await store.append([_event("caller.created", caller, now)])
+
     try:
-        with_store(lambda store: store.add_caller(caller))
+        with_store(save)
     except StoreConflict:
         raise InvalidRequest(f"there is a caller named {caller.name} already") from None
     if manner.json:
@@ -85,6 +90,108 @@ def list_callers(*, manner: Manner = HUMAN) -> int:
     return OK
 
 
+def change(
+    name: str,
+    /,
+    *,
+    client: list[str] | None = None,
+    any_client: bool = False,
+    scope: list[str] | None = None,
+    any_scope: bool = False,
+    permission: list[str] | None = None,
+    any_permission: bool = False,
+    expires: str | None = None,
+    never_expires: bool = False,
+    manner: Manner = HUMAN,
+) -> int:
+    """
+    Change what a caller may do; its key stays, and every running service obeys within a second.
+
+    A rule that is named takes the place of the old one of its kind; the others stay.
+
+    Parameters
+    ----------
+    name
+        The caller's name or id.
+    client
+        From now on only grants of this client; repeatable.
+    any_client
+        From now on grants of every client.
+    scope
+        From now on only this scope; repeatable.
+    any_scope
+        From now on every scope.
+    permission
+        From now on only this: redeem, token, grants.read, grants.write, credentials, proxy or jobs;
+        repeatable.
+    any_permission
+        From now on everything.
+    expires
+        When it ends: 90d, 12h, or a date such as 2027-01-31.
+    never_expires
+        It does not end by itself any more.
+    """
+    from grantkeeper.protocol.scopes import asked
+
+    for words, given, lifted in (
+        ("--client and --any-client", client, any_client),
+        ("--scope and --any-scope", scope, any_scope),
+        ("--permission and --any-permission", permission, any_permission),
+        ("--expires and --never-expires", expires, never_expires),
+    ):
+        if given and lifted:
+            raise InvalidRequest(f"{words} contradict each other")
+    now = _now()
+    changes: dict[str, Any] = {}
+    if client or any_client:
+        changes["clients"] = _clients(client, settings())
+    if scope or any_scope:
+        changes["scopes"] = asked(scope) or frozenset()
+    if permission or any_permission:
+        changes["permissions"] = _permissions(permission)
+    if expires or never_expires:
+        changes["expires_at"] = None if expires is None else _end(expires, now)
+    if not changes:
+        raise InvalidRequest(
+            "say what is to change", hint="grantkeeper callers change --help lists the rules."
+        )
+
+    async def save(store: "Store") -> "tuple[Caller, Caller]":
+        old = _living(await store.callers(), name)
+        new = replace(old, **changes)
+        await store.change_caller(new)
+        await store.append([_event("caller.changed", new, now, changed=" ".join(sorted(changes)))])
+        return old, new
+
+    try:
+        old, new = with_store(save)
+    except StoreConflict:
+        raise InvalidRequest(f"the caller {name} was revoked meanwhile") from None
+    if manner.json:
+        answer(_shape(new))
+    else:
+        before, after = _shape(old), _shape(new)
+        for rule in sorted(changes):
+            say(f"{new.name}: {rule} was {_said(before[rule])}, is {_said(after[rule])}")
+    return OK
+
+
+def _living(callers: "list[Caller]", name: str) -> "Caller":
+    """The caller of that id or name whose access has not ended."""
+    fits = [one for one in callers if name in (one.id, one.name)]
+    living = [one for one in fits if one.revoked_at is None]
+    if not living:
+        state = "is revoked" if fits else "does not exist"
+        raise InvalidRequest(f"the caller {name} {state}", hint="grantkeeper callers list shows them.")
+    return next((one for one in living if one.id == name), living[0])
+
+
+def _said(rule: object) -> str:
+    if isinstance(rule, list):
+        return " ".join(rule) or "any"
+    return "never" if rule is None else str(rule)
+
+
 def revoke(caller: str, /, *, manner: Manner = HUMAN) -> int:
     """
     End a caller's access; every running service obeys within a second.
@@ -94,7 +201,15 @@ def revoke(caller: str, /, *, manner: Manner = HUMAN) -> int:
     caller
         Its name or id.
     """
-    ended = with_store(lambda store: store.revoke_caller(caller, _now()))
+    now = _now()
+
+    async def end(store: "Store") -> "Caller | None":
+        ended = await store.revoke_caller(caller, now)
+        if ended is not None and ended.revoked_at == now:
+            await store.append([_event("caller.revoked", ended, now)])
+        return ended
+
+    ended = with_store(end)
     if ended is None:
         raise InvalidRequest(f"there is no caller {caller}", hint="grantkeeper callers list shows them.")
     if manner.json:
@@ -108,6 +223,19 @@ def _now() -> datetime:
     from grantkeeper.library import adapters
 
     return adapters.clock(settings()).now()
+
+
+def _event(what: str, caller: "Caller", now: datetime, **detail: str) -> "AuditEvent":
+    from grantkeeper.model import AuditEvent
+
+    return AuditEvent(now, what, caller=caller.id, detail=detail)
+
+
+def _clients(names: list[str] | None, found: "Settings") -> frozenset[str]:
+    unknown = sorted(set(names or ()) - set(found.clients))
+    if unknown:
+        raise InvalidRequest(f"--client names no client of the settings: {', '.join(unknown)}")
+    return frozenset(names or ())
 
 
 def _name(name: str) -> str:

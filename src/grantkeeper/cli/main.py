@@ -55,6 +55,7 @@ _grants.command(grants.forget)
 
 _callers.command(callers.create)
 _callers.command(callers.list_callers, name="list")
+_callers.command(callers.change)
 _callers.command(callers.revoke)
 
 

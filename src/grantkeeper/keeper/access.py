@@ -148,7 +148,7 @@ class Access:
         else:
             wanted = entry.granted if scopes is None else scopes
             live = entry.token(scope_key(wanted & rule if rule else wanted, entry.granted))
-        if live is None or rejected is not None or entry.state is not GrantState.ACTIVE:
+        if live is None or rejected is not None or entry.state is not GrantState.ACTIVE or entry.uncertain:
             return None
         now = self._means.clock.now()
         if now >= live.stale_at or (rule and live.scopes - rule):
@@ -195,7 +195,7 @@ class Access:
         trouble: GrantkeeperError | None = None
         entry = await self.entry(grant_id)
         # One turn finds out, a second takes what a refresh brought; more are for scope sets that change.
-        for _ in range(4):
+        for _ in range(5):
             now = self._means.clock.now()
             usable(entry, now)
             wanted = scopes_to_hand_out(entry, scopes, rule)
@@ -203,9 +203,13 @@ class Access:
             narrower = None if wanted == entry.granted else wanted
             refused = live is not None and need.refuses(live)
             if refused and trouble is None and not await self._may_force(grant_id, narrower):
-                need, refused = Need(min_ttl), False
+                need = Need(min_ttl)
+                # The store was asked, which may take seconds: what was read before it is old.
+                entry = await self.entry(grant_id)
+                continue
             valid = live is not None and now < live.expires_at and not refused
-            if live is not None and valid and (trouble is not None or need.met_by(live, now)):
+            # A grant in doubt is refreshed first; only where that fails for a while does its old token serve.
+            if live is not None and valid and (trouble or (need.met_by(live, now) and not entry.uncertain)):
                 if now >= live.stale_at and trouble is None:
                     self._refresher.beside(grant_id, narrower)
                 return self._hand_out(entry, live, now, need, rule, caller)

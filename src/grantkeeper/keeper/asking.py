@@ -23,10 +23,12 @@ from grantkeeper.errors import (
     StoreUnavailable,
 )
 from grantkeeper.issuer import AnswerLost
+from grantkeeper.keeper.custody import patiently
 from grantkeeper.keeper.gates import Gates
 from grantkeeper.keeper.means import LEASE_SECONDS, REFRESH_LIMIT, STORE_LIMIT, Means
+from grantkeeper.keeper.refreshed import Answers, Refreshed
 from grantkeeper.keeper.seals import Seals
-from grantkeeper.lifecycle import REMEDIES, Event, announced_end, next_state
+from grantkeeper.lifecycle import REMEDIES, Event, doubtful, next_state
 from grantkeeper.model import (
     AuditEvent,
     Client,
@@ -36,13 +38,11 @@ from grantkeeper.model import (
     Lease,
     Provider,
     Reason,
-    StoredToken,
 )
-from grantkeeper.ports import DropTokens, Note, PutToken, Release, Replace, Step
+from grantkeeper.ports import DropTokens, Note, Replace, Step
 from grantkeeper.protocol.id_token import claimed_subject
-from grantkeeper.protocol.scopes import Scopes, scope_key
-from grantkeeper.protocol.token_endpoint import BrokenAnswer, ScopeRefused, TokenAnswer
-from grantkeeper.secret import RefreshToken
+from grantkeeper.protocol.scopes import Scopes
+from grantkeeper.protocol.token_endpoint import BrokenAnswer, Salvage, ScopeRefused, TokenAnswer
 
 RETRY_WITHIN = 3.0
 """Seconds in which a failed refresh is tried again before its waiters are told."""
@@ -78,9 +78,10 @@ def _check_owner(grant: Grant, answer: TokenAnswer) -> None:
 class Asking:
     """Asks for a grant whose lease is held. Belongs to one loop."""
 
-    def __init__(self, means: Means, seals: Seals) -> None:
+    def __init__(self, means: Means, seals: Seals, answers: Answers) -> None:
         self._means = means
         self._seals = seals
+        self._answers = answers
         self._gates = Gates(means)
         self._condemnations: dict[str, Condemnations] = {}
 
@@ -129,10 +130,10 @@ class Asking:
                 scopes = None
             except (ConsentRequired, GrantBlocked) as error:
                 self._gates.report(client, None, sent_at)
-                grant = await self._refused(grant, client, error, lease)
+                grant = await self._refused(grant, client, error)
             except BrokenAnswer as error:
                 self._gates.report(client, None, sent_at)
-                await self._salvage(grant, error, lease)
+                await self._answers.keep(self._came(grant, error.salvage, scopes, lease), release=False)
                 raise
             except (IssuerUnavailable, IssuerMisbehaved, ClientMisconfigured) as error:
                 # Before the gate fills in its own advice, which is meant for the caller.
@@ -140,7 +141,7 @@ class Asking:
                 self._gates.report(client, error, sent_at)
                 rotates = client.provider is not Provider.GOOGLE
                 if rotates and isinstance(error, (AnswerLost, IssuerMisbehaved)):
-                    await self._doubt(grant, lease)
+                    await self.doubt(grant)
                     raise
                 spent = self._means.clock.monotonic() - began
                 again = isinstance(error, IssuerUnavailable) and attempt < ATTEMPTS
@@ -150,8 +151,14 @@ class Asking:
             else:
                 self._gates.report(client, None, sent_at)
                 self._condemned(client).refreshed(self._means.clock.monotonic())
-                await self._store_answer(grant, answer, scopes, lease)
+                # First of all: a token that was not stored cannot be handed out.
+                await self._answers.keep(self._came(grant, answer, scopes, lease), release=True)
                 return
+
+    def _came(
+        self, grant: Grant, answer: TokenAnswer | Salvage, scopes: Scopes | None, lease: Lease
+    ) -> Refreshed:
+        return Refreshed.of(grant, answer, scopes, lease, self._means.clock.now())
 
     async def _still_ours(self, lease: Lease) -> Lease:
         """
@@ -169,52 +176,7 @@ class Asking:
 
     # -- storing ------------------------------------------------------------------------------
 
-    async def _store_answer(
-        self, grant: Grant, answer: TokenAnswer, scopes: Scopes | None, lease: Lease
-    ) -> None:
-        """Save the answer first of all: a token that was not stored cannot be handed out."""
-
-        def change(row: Grant) -> list[Step]:
-            if row.state is GrantState.REVOKED or not _same_token(row, grant):
-                # A newer consent, or the end, was stored meanwhile: only a rotated token is worth keeping.
-                return self._rotated(row, grant, answer.refresh_token)
-            now = self._means.clock.now()
-            granted = row.granted if scopes is not None or answer.scopes is None else answer.scopes
-            new = replace(
-                row,
-                state=next_state(row.state, Event.REFRESHED),
-                reason=None,
-                granted=granted,
-                refreshed_at=now,
-                probe_at=None,
-                uncertain_since=None,
-                # The stored token opens more than the one that waits, and it works: the wait is over.
-                waiting=None,
-            )
-            if answer.refresh_token is not None:
-                new = self.with_refresh_token(new, answer.refresh_token)
-            if answer.refresh_expires_in is not None:
-                new = replace(new, ends_at=announced_end(answer.refresh_expires_in, now))
-            asked = scopes if scopes is not None else granted
-            key = "" if scopes is None else scope_key(asked, granted)
-            token = StoredToken(
-                grant.id,
-                key,
-                self._seals.seal_access_token(new, answer.access_token, key),
-                asked if answer.scopes is None else answer.scopes,
-                now,
-                answer.expires_at,
-            )
-            # A change of scopes makes what was cached under "all" wrong.
-            drop: list[Step] = [DropTokens(grant.id)] if granted != row.granted else []
-            event = AuditEvent(now, "grant.refreshed", grant.id, client_id=grant.client_id)
-            return [Replace(new), *drop, PutToken(token), Note(event)]
-
-        await self._save(grant.id, change, lease)
-
-    async def _refused(
-        self, grant: Grant, client: Client, error: ConsentRequired | GrantBlocked, lease: Lease
-    ) -> Grant:
+    async def _refused(self, grant: Grant, client: Client, error: ConsentRequired | GrantBlocked) -> Grant:
         """
         Believe a refusal, unless somebody has stored a newer token or too many are refused at once.
 
@@ -247,6 +209,8 @@ class Asking:
                     state=next_state(row.state, Event.BLOCKED),
                     reason=Reason.ADMIN_POLICY_ENFORCED,
                     probe_at=when + PROBE_EVERY,
+                    # The issuer knew the token: there is nothing left to find out but whether it may be used.
+                    uncertain_since=None,
                 )
                 return [Replace(blocked), DropTokens(row.id), self._note(blocked, "grant.blocked")]
             if row.waiting is not None:
@@ -259,13 +223,15 @@ class Asking:
                 )
                 again.append(replace(new, version=row.version + 1))
                 return [Replace(new), DropTokens(row.id), self._note(new, "grant.narrowed")]
-            reason = self._reason(row, client, Reason(error.reason), when)
+            # As in doubt as it was when it was sent: a first try may have settled the row's doubt already.
+            doubted = replace(row, uncertain_since=row.uncertain_since or grant.uncertain_since)
+            reason = self._reason(doubted, client, Reason(error.reason), when)
             broken = replace(
                 row, state=next_state(row.state, Event.REFUSED), reason=reason, uncertain_since=None
             )
             return [Replace(broken), DropTokens(row.id), self._note(broken, "grant.refused")]
 
-        await self._save(grant.id, change, lease, release=False)
+        await self._save(grant.id, change)
         if again:
             return again[0]
         if isinstance(error, ConsentRequired):
@@ -275,8 +241,7 @@ class Asking:
             ) from error
         raise error
 
-    @staticmethod
-    def _reason(grant: Grant, client: Client, told: Reason, now: datetime) -> Reason:
+    def _reason(self, grant: Grant, client: Client, told: Reason, now: datetime) -> Reason:
         """Google never says why (field 55): only what our own record knows can be told more exactly."""
         if told is Reason.REVOKED and grant.reason is Reason.NO_REFRESH_TOKEN:
             # The user signed in after the token died, and no new one came: that is what must be cured.
@@ -284,7 +249,7 @@ class Asking:
         if told is Reason.REVOKED and grant.ends_at is not None and now >= grant.ends_at:
             return Reason.EXPIRED
         rotates = client.provider is not Provider.GOOGLE
-        if told is Reason.REVOKED and rotates and grant.uncertain_since is not None:
+        if told is Reason.REVOKED and rotates and doubtful(grant, self._means.restored_at):
             return Reason.ANSWER_LOST
         return told
 
@@ -294,69 +259,44 @@ class Asking:
             AuditEvent(self._means.clock.now(), name, grant.id, client_id=grant.client_id, detail=detail)
         )
 
-    async def _doubt(self, grant: Grant, lease: Lease) -> None:
+    async def doubt(self, grant: Grant) -> None:
         """
         Remember that the stored token may be spent: an issuer that rotates may have replaced it.
 
         What was lost is not sent for again at once, for a rotated token that
         comes twice ends the grant (RFC 9700 4.14.2). The next who needs the grant finds out.
+
+        Raises:
+            StoreUnavailable: The store failed for too long.
         """
         now = self._means.clock.now()
 
         def change(row: Grant) -> list[Step]:
             if row.uncertain_since is not None or not _same_token(row, grant):
                 return []
+            if row.state is GrantState.REVOKED:
+                return []
             return [Replace(replace(row, uncertain_since=now)), self._note(row, "grant.doubted")]
 
-        await self._save(grant.id, change, lease, release=False)
+        await self._save(grant.id, change)
 
-    async def _salvage(self, grant: Grant, broken: BrokenAnswer, lease: Lease) -> None:
-        """Keep the refresh token of an answer that is broken elsewhere: the old one may be spent."""
-        token = broken.salvage.refresh_token
-        await self._save(grant.id, lambda row: self._rotated(row, grant, token), lease, release=False)
-
-    def _rotated(self, row: Grant, used: Grant, token: RefreshToken | None) -> list[Step]:
-        if token is None or not _same_token(row, used) or row.data_key is None:
-            return []
-        return [Replace(self.with_refresh_token(row, token))]
-
-    def with_refresh_token(self, grant: Grant, token: RefreshToken) -> Grant:
-        """*grant* with a newer refresh token in use."""
-        generation = grant.generation + 1
-        return replace(
-            grant,
-            generation=generation,
-            refresh_token=self._seals.seal_refresh_token(grant, token, generation),
-            lookups=self._seals.lookups(token),
-        )
-
-    async def _save(
-        self, grant_id: str, change: Callable[[Grant], list[Step]], lease: Lease, *, release: bool = True
-    ) -> None:
+    async def _save(self, grant_id: str, change: Callable[[Grant], list[Step]]) -> None:
         """
-        Apply *change* to the row as it is now, again after every conflict, and give the lease back with it.
+        Apply *change* to the row as it is now, again after every conflict.
 
-        An answer of the issuer is in our hands and nowhere else: a store that
-        fails is tried again for a while.
+        Raises:
+            StoreUnavailable: The store failed for too long.
         """
-        give_up = self._means.clock.monotonic() + STORE_LIMIT
-        attempt = 0
-        while True:
-            attempt += 1
+
+        async def once() -> None:
+            row = await self._means.store.get(grant_id)
+            steps = [] if row is None else change(row)
+            if steps:
+                await self._means.store.commit(*steps)
+
+        for _ in range(MOST_CONFLICTS):
             try:
-                row = await self._means.store.get(grant_id)
-                steps: list[Step] = [] if row is None else change(row)
-                if release:
-                    steps.append(Release(lease))
-                if steps:
-                    await self._means.store.commit(*steps)
-                return
+                return await patiently(self._means, once)
             except StoreConflict:
-                if attempt >= MOST_CONFLICTS:
-                    raise StoreUnavailable(
-                        "the grant changes faster than it can be saved", retry_after=1.0
-                    ) from None
-            except StoreUnavailable:
-                if self._means.clock.monotonic() >= give_up:
-                    raise
-                await asyncio.sleep(pause(attempt, self._means.dice.roll()) / 2)
+                continue
+        raise StoreUnavailable("the grant changes faster than it can be saved", retry_after=1.0)

@@ -5,6 +5,7 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime
 
+from grantkeeper.lifecycle import doubtful
 from grantkeeper.model import Grant, GrantState, Reason
 from grantkeeper.secret import AccessToken
 
@@ -51,8 +52,10 @@ class Entry:
     tokens: tuple[LiveToken, ...]
 
     @classmethod
-    def of(cls, grant: Grant, tokens: tuple[LiveToken, ...] = ()) -> "Entry":
-        """The entry of *grant*."""
+    def of(
+        cls, grant: Grant, tokens: tuple[LiveToken, ...] = (), *, restored_at: datetime | None = None
+    ) -> "Entry":
+        """The entry of *grant*, in a database that was brought back from a backup at *restored_at*."""
         return cls(
             id=grant.id,
             version=grant.version,
@@ -61,7 +64,7 @@ class Entry:
             requested=grant.requested,
             granted=grant.granted,
             probe_at=grant.probe_at,
-            uncertain=grant.uncertain_since is not None,
+            uncertain=doubtful(grant, restored_at),
             tokens=tokens,
         )
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from grantkeeper.errors import AppIdTokenRejected, IdentityUnknown, IdTokenRejected
 from grantkeeper.keeper.means import Means
@@ -33,12 +33,13 @@ def expectation(
     nonce: str | None = None,
     access_token: AccessToken | None = None,
     youngest: timedelta | None = None,
+    now: datetime | None = None,
 ) -> Expectation:
-    """What an ID token for *client* must say now."""
+    """What an ID token for *client* must say at *now*, by default this moment."""
     return Expectation(
         issuer=client.issuer,
         audience=client.client_id,
-        now=means.clock.now(),
+        now=now or means.clock.now(),
         parties=client.app_client_ids,
         algorithms=ALGORITHMS[client.provider],
         nonce=nonce,
@@ -62,16 +63,25 @@ async def from_app(means: Means, client: Client, token: IdToken, *, nonce: str |
 
 
 async def from_answer(
-    means: Means, client: Client, token: IdToken, *, nonce: str | None, access_token: AccessToken | None
+    means: Means,
+    client: Client,
+    token: IdToken,
+    *,
+    nonce: str | None,
+    access_token: AccessToken | None,
+    at: datetime,
 ) -> Owner:
     """
     The owner that the answer's own ID token names.
+
+    Args:
+        at: When the issuer answered; storing may have had to wait.
 
     Raises:
         IdTokenRejected: It does not pass; do not trust this answer.
         IssuerUnavailable, IssuerMisbehaved: The issuer's keys are not to be had.
     """
-    want = expectation(means, client, nonce=nonce, access_token=access_token)
+    want = expectation(means, client, nonce=nonce, access_token=access_token, now=at)
     identity = await means.issuer.verify(token, want)
     return Owner(identity.subject, IdentitySource.ANSWER, identity.profile)
 
@@ -84,6 +94,7 @@ async def from_vouching(
     token: IdToken | None,
     trusted: bool,
     user: str | None,
+    at: datetime,
 ) -> Owner:
     """
     The owner of an answer without an ID token, as far as a trusted caller vouches for one.
@@ -92,6 +103,7 @@ async def from_vouching(
         proof: What the request's own ID token says, verified.
         trusted: Whether a caller key (or the embedding program) stands behind the request.
         user: The caller's own id of the person.
+        at: When that request came.
 
     Raises:
         IdentityUnknown: Nobody vouches, or the proof is too old or was used before.
@@ -99,11 +111,11 @@ async def from_vouching(
     if not trusted:
         raise IdentityUnknown("the issuer's answer does not say who signed in, and no caller vouches for it")
     if proof is not None and token is not None:
-        now = means.clock.now()
-        if proof.issued_at + PROOF_AGE < now:
+        if proof.issued_at + PROOF_AGE < at:
             raise IdentityUnknown("the request's id_token is older than 10 minutes")
         used = hashlib.sha256(token.reveal().encode()).digest()
-        if not await means.store.put_once("id_token", used, b"", now=now, until=proof.expires_at + PROOF_AGE):
+        now, until = means.clock.now(), max(proof.expires_at, at) + PROOF_AGE
+        if not await means.store.put_once("id_token", used, b"", now=now, until=until):
             raise IdentityUnknown("the request's id_token was used as proof before")
         return Owner(proof.subject, IdentitySource.REQUEST, proof.profile)
     if user is not None:

@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from grantkeeper.backoff import CondemnLimit
 from grantkeeper.errors import ClientUnknown
@@ -39,6 +39,7 @@ class Means:
         clients: By settings name.
         counters: How often something came to some end, for metrics; a plain
             dictionary, written on the loop.
+        restored_at: When the database was last brought back from a backup, as far as is known here.
     """
 
     store: Store
@@ -49,6 +50,7 @@ class Means:
     issuer: Issuer
     condemn_limit: CondemnLimit = field(default_factory=CondemnLimit)
     counters: Counter[tuple[str, str]] = field(default_factory=Counter)
+    restored_at: datetime | None = None
 
     def client(self, name: str | None) -> Client:
         """

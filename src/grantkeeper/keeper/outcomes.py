@@ -61,7 +61,7 @@ class Answer:
         )
 
 
-class _Kept(msgspec.Struct):
+class KeptAnswer(msgspec.Struct):
     """An `Answer` in JSON, on its way into a seal."""
 
     scopes: list[str] | None
@@ -71,6 +71,34 @@ class _Kept(msgspec.Struct):
     access_token: str | None
     expires_at: datetime | None
     broken: str | None
+
+    @staticmethod
+    def of(answer: Answer) -> "KeptAnswer":
+        """*answer*, opened for the seal."""
+        return KeptAnswer(
+            scopes=None if answer.scopes is None else sorted(answer.scopes),
+            id_token=None if answer.id_token is None else answer.id_token.reveal(),
+            refresh_token=None if answer.refresh_token is None else answer.refresh_token.reveal(),
+            refresh_expires_in=answer.refresh_expires_in,
+            access_token=None if answer.access_token is None else answer.access_token.reveal(),
+            expires_at=answer.expires_at,
+            broken=None if answer.broken is None else answer.broken.text,
+        )
+
+    def answer(self) -> Answer:
+        """The answer again."""
+        return Answer(
+            scopes=None if self.scopes is None else frozenset(self.scopes),
+            id_token=None if self.id_token is None else IdToken(self.id_token),
+            refresh_token=None if self.refresh_token is None else RefreshToken(self.refresh_token),
+            refresh_expires_in=self.refresh_expires_in,
+            access_token=None if self.access_token is None else AccessToken(self.access_token),
+            expires_at=self.expires_at,
+            broken=None if self.broken is None else IssuerMisbehaved(self.broken),
+        )
+
+    def __repr__(self) -> str:
+        return "KeptAnswer(****)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +131,7 @@ class Outcomes:
 
     def waiting(self, claim: Redemption, answer: Answer, now: datetime) -> Redemption:
         """*claim*, with an answer that waits for proof of whose it is, since the first try."""
-        kept = _Kept(
-            scopes=None if answer.scopes is None else sorted(answer.scopes),
-            id_token=None if answer.id_token is None else answer.id_token.reveal(),
-            refresh_token=None if answer.refresh_token is None else answer.refresh_token.reveal(),
-            refresh_expires_in=answer.refresh_expires_in,
-            access_token=None if answer.access_token is None else answer.access_token.reveal(),
-            expires_at=answer.expires_at,
-            broken=None if answer.broken is None else answer.broken.text,
-        )
-        sealed = self._sealed(claim, RedemptionState.ANSWERED, msgspec.to_builtins(kept))
+        sealed = self._sealed(claim, RedemptionState.ANSWERED, msgspec.to_builtins(KeptAnswer.of(answer)))
         return replace(sealed, settled_at=claim.settled_at or now)
 
     def told(self, redemption: Redemption) -> Told:
@@ -138,16 +157,7 @@ class Outcomes:
         Raises:
             SealBroken: It does not open.
         """
-        kept = msgspec.convert(self._opened(redemption), _Kept)
-        return Answer(
-            scopes=None if kept.scopes is None else frozenset(kept.scopes),
-            id_token=None if kept.id_token is None else IdToken(kept.id_token),
-            refresh_token=None if kept.refresh_token is None else RefreshToken(kept.refresh_token),
-            refresh_expires_in=kept.refresh_expires_in,
-            access_token=None if kept.access_token is None else AccessToken(kept.access_token),
-            expires_at=kept.expires_at,
-            broken=None if kept.broken is None else IssuerMisbehaved(kept.broken),
-        )
+        return msgspec.convert(self._opened(redemption), KeptAnswer).answer()
 
     @staticmethod
     def _owner(redemption: Redemption) -> str:

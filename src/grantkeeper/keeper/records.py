@@ -14,7 +14,7 @@ from grantkeeper.errors import (
 )
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.seals import Seals, normal_email
-from grantkeeper.lifecycle import REMEDIES
+from grantkeeper.lifecycle import REMEDIES, UNCERTAIN, doubtful
 from grantkeeper.model import AuditEvent, Description, End, Grant, GrantState
 from grantkeeper.ports import GrantQuery, Note, Replace
 
@@ -170,7 +170,10 @@ class Records:
 
     def description(self, grant: Grant, *, profile: bool = True) -> Description:
         """What can be said of *grant*."""
-        remedy = None if grant.reason is None else REMEDIES[grant.reason]
+        uncertain = doubtful(grant, self._means.restored_at)
+        remedy = UNCERTAIN if uncertain else None
+        if grant.reason is not None:
+            remedy = REMEDIES[grant.reason]
         try:
             shown = self._seals.profile(grant) if profile else None
         except SealBroken:
@@ -194,7 +197,7 @@ class Records:
             missing_scopes=grant.missing,
             refreshable=grant.refreshable,
             identity_source=grant.identity_source,
-            uncertain=grant.uncertain_since is not None,
+            uncertain=uncertain,
             revocation_pending=grant.revocation_due is not None,
             ends=self._ends(grant, self._means.clock.now()),
             created_at=grant.created_at,

@@ -8,51 +8,42 @@ not die with the request.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import TypeVar
 
 from grantkeeper.errors import (
     CodeAlreadyRedeemed,
     GrantkeeperError,
     IdempotencyMismatch,
     IdentityUnknown,
-    IdTokenRejected,
-    IssuerMisbehaved,
     IssuerUnavailable,
     OutcomeUnknown,
     StoreConflict,
     StoreUnavailable,
     TooManyRequests,
-    WrongAccount,
 )
-from grantkeeper.ids import uuid7
 from grantkeeper.keeper import identity
-from grantkeeper.keeper.cache import Cache
-from grantkeeper.keeper.consent import Consent, Merged, merge
+from grantkeeper.keeper.custody import TELL_AGAIN, Custody, patiently
 from grantkeeper.keeper.gates import Gates
-from grantkeeper.keeper.means import RETENTION, STORE_LIMIT, Means
-from grantkeeper.keeper.outcomes import Answer, Outcomes, Told
+from grantkeeper.keeper.means import RETENTION, Means
+from grantkeeper.keeper.outcomes import Answer, Told
 from grantkeeper.keeper.plan import Plan, RedeemRequest, plan_of
 from grantkeeper.keeper.refresh import Refresher
-from grantkeeper.keeper.seals import Seals
 from grantkeeper.keeper.sessions import Sessions
-from grantkeeper.lifecycle import REMEDIES
+from grantkeeper.keeper.settling import Answered, Settler
 from grantkeeper.model import (
     AuditEvent,
     Client,
-    Grant,
     GrantState,
     Identity,
     IdentitySource,
+    JournalKind,
     RedeemedGrant,
     Redemption,
     RedemptionState,
 )
-from grantkeeper.ports import DropTokens, Insert, Note, PutToken, Replace, Settle, Step
-from grantkeeper.protocol.scopes import missing
+from grantkeeper.ports import Settle
 from grantkeeper.protocol.token_endpoint import BrokenAnswer
 
 CLAIM_SECONDS = 26.0
@@ -67,24 +58,19 @@ ANSWER_WAITS = timedelta(minutes=10)
 """How long an answer waits sealed for proof of whose it is."""
 
 POLL_SECONDS = 0.05
-STORE_PAUSE = 0.2
-MOST_CONFLICTS = 20
-
-T = TypeVar("T")
 
 
 class Redeemer:
     """Redeems codes. Belongs to one loop."""
 
     def __init__(
-        self, means: Means, cache: Cache, seals: Seals, refresher: Refresher, sessions: Sessions
+        self, means: Means, settler: Settler, custody: Custody, refresher: Refresher, sessions: Sessions
     ) -> None:
         self._means = means
-        self._cache = cache
-        self._seals = seals
+        self._settler = settler
+        self._custody = custody
         self._refresher = refresher
         self._sessions = sessions
-        self._outcomes = Outcomes(means.sealer)
         self._room = asyncio.Semaphore(AT_ONCE)
         self._gates = Gates(means)
         self._running: set[asyncio.Task[RedeemedGrant]] = set()
@@ -170,7 +156,13 @@ class Redeemer:
             key_hash=next(iter(self._key_hashes(plan)), None),
             fingerprint=self._fingerprint(plan),
         )
-        standing = await self._means.store.claim(claim, seconds=CLAIM_SECONDS)
+        try:
+            standing = await self._means.store.claim(claim, seconds=CLAIM_SECONDS)
+        except StoreUnavailable:
+            # It may stand all the same, and nothing was sent: the code must not be spent by that.
+            with suppress(StoreUnavailable):
+                await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+            raise
         if standing is not None:
             return await self._again(plan, standing, proof)
         try:
@@ -217,6 +209,12 @@ class Redeemer:
             await self._note_repeat(plan, known)
             raise CodeAlreadyRedeemed("this code was posted before")
         while known.state is RedemptionState.CLAIMED:
+            if self._custody.holds(JournalKind.REDEMPTION, known.code_hash.hex()):
+                raise StoreUnavailable(
+                    "the issuer's answer to this code waits for the database to come back",
+                    hint="Send the same code and Idempotency-Key again after the time in Retry-After.",
+                    retry_after=TELL_AGAIN,
+                )
             if known.lapsed:
                 raise OutcomeUnknown("who sent this code first did not live to tell what came of it")
             await asyncio.sleep(POLL_SECONDS)
@@ -227,7 +225,7 @@ class Redeemer:
             known = later
         if known.state is RedemptionState.ANSWERED:
             return await self._claim_answer(plan, known, proof)
-        return await self._told(plan.client, known, self._outcomes.told(known), plan.nonce)
+        return await self._told(plan.client, known, self._settler.outcomes.told(known), plan.nonce)
 
     async def _note_repeat(self, plan: Plan, known: Redemption) -> None:
         event = AuditEvent(
@@ -257,7 +255,9 @@ class Redeemer:
         if not mine:
             raise IssuerUnavailable("another request is working on this code", retry_after=1.0)
         claim = replace(known, owner=owner, fingerprint=self._fingerprint(plan))
-        return await self._settle(plan, claim, self._outcomes.answer(known), proof)
+        answer, now = self._settler.outcomes.answer(known), self._means.clock.now()
+        answered = Answered.of(plan, claim, answer, proof, at=known.settled_at, asked_at=now)
+        return await self._keep(plan, answered)
 
     async def _told(
         self, client: Client, redemption: Redemption, told: Told, nonce: str | None
@@ -277,202 +277,42 @@ class Redeemer:
         issuer, sent_at = self._means.issuer, self._means.clock.monotonic()
         try:
             got = await issuer.redeem(plan.client, plan.code, plan.redirect_uri, plan.verifier)
+            answer = Answer.whole(got)
         except IssuerUnavailable as error:
             # Nothing was sent: the code is as good as before.
             self._gates.report(plan.client, error, sent_at)
             await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
             raise
         except BrokenAnswer as error:
-            self._gates.report(plan.client, None, sent_at)
-            return await self._settle(plan, claim, Answer.salvaged(error), proof)
+            answer = Answer.salvaged(error)
         except GrantkeeperError as error:
             self._gates.report(plan.client, error, sent_at)
             raise await self._failed(claim, error) from None
         self._gates.report(plan.client, None, sent_at)
-        return await self._settle(plan, claim, Answer.whole(got), proof)
+        now = self._means.clock.now()
+        return await self._keep(plan, Answered.of(plan, claim, answer, proof, at=now, asked_at=now))
 
-    async def _failed(
-        self, claim: Redemption, error: GrantkeeperError, grant: Grant | None = None
-    ) -> GrantkeeperError:
-        """Write down that it failed and how, for who asks again."""
-        settled = self._outcomes.failed(claim, error, self._means.clock.now(), grant)
-        with suppress(StoreConflict):
-            await self._commit(Settle(settled))
+    async def _failed(self, claim: Redemption, error: GrantkeeperError) -> GrantkeeperError:
+        """Write down how it failed, for who asks again; the issuer gave nothing that could be lost."""
+        outcome = self._settler.outcomes.failed(claim, error, self._means.clock.now(), None)
+        with suppress(StoreConflict, StoreUnavailable):
+            await patiently(self._means, lambda: self._means.store.commit(Settle(outcome)))
         return error
 
-    async def _commit(self, *steps: Step) -> None:
-        await self._patiently(lambda: self._means.store.commit(*steps))
-
-    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Try a store that fails for a while: the issuer's answer is in our hands and nowhere else."""
-        give_up = self._means.clock.monotonic() + STORE_LIMIT
-        while True:
-            try:
-                return await call()
-            except StoreUnavailable:
-                if self._means.clock.monotonic() >= give_up:
-                    raise
-                await asyncio.sleep(STORE_PAUSE)
-
-    async def _settle(
-        self, plan: Plan, claim: Redemption, answer: Answer, proof: Identity | None
-    ) -> RedeemedGrant:
-        """From the issuer's answer to a stored grant."""
+    async def _keep(self, plan: Plan, answered: Answered) -> RedeemedGrant:
+        """Store what the issuer gave, and tell of it."""
         try:
-            owner = await self._owner(plan, answer, proof)
-        except (IdentityUnknown, IssuerUnavailable, IssuerMisbehaved) as error:
-            # Who it was may still be proved, and keys be fetched later; the answer waits sealed.
-            waiting = self._outcomes.waiting(claim, answer, self._means.clock.now())
-            with suppress(StoreConflict):
-                await self._commit(Settle(waiting))
-            raise answer.broken or error from None
-        except IdTokenRejected as error:
-            raise await self._failed(claim, error) from None
-        return await self._store_consent(plan, claim, answer, owner, proof)
-
-    async def _owner(self, plan: Plan, answer: Answer, proof: Identity | None) -> identity.Owner:
-        if answer.id_token is not None:
-            return await identity.from_answer(
-                self._means, plan.client, answer.id_token, nonce=plan.nonce, access_token=answer.access_token
-            )
-        if plan.nonce is not None:
-            raise IdTokenRejected("nonce", "cannot be checked, because the answer has no ID token")
-        return await identity.from_vouching(
-            self._means,
-            plan.client,
-            proof=proof,
-            token=plan.id_token,
-            trusted=plan.trusted,
-            user=plan.user,
-        )
-
-    async def _store_consent(
-        self, plan: Plan, claim: Redemption, answer: Answer, owner: identity.Owner, proof: Identity | None
-    ) -> RedeemedGrant:
-        consent = Consent(
-            client=plan.client,
-            subject=owner.subject,
-            identity_source=owner.source,
-            requested=plan.requested,
-            granted=plan.requested if answer.scopes is None else answer.scopes,
-            at=self._means.clock.now(),
-            profile=owner.profile,
-            access_token=answer.access_token,
-            expires_at=answer.expires_at,
-            refresh_token=answer.refresh_token,
-            refresh_expires_in=answer.refresh_expires_in,
-        )
-        for _ in range(MOST_CONFLICTS):
-            stored = await self._patiently(
-                lambda: self._means.store.find(consent.client.client_id, consent.subject)
-            )
-            if (
-                stored is not None
-                and stored.identity_source is IdentitySource.ANSWER
-                and owner.source is not IdentitySource.ANSWER
-                and stored.state is not GrantState.REVOKED
-            ):
-                raise await self._failed(
-                    claim,
-                    IdentityUnknown(
-                        "a grant that the issuer itself identified is never replaced on another's word",
-                        hint="Ask the app to request openid, so that the answer says who signed in.",
-                    ),
-                )
-            wrong = self._wrong_account(plan, owner, stored, proof)
-            merged = merge(
-                stored,
-                consent,
-                self._seals,
-                new_id=uuid7(self._means.clock.now(), self._means.dice.bytes(10)),
-                user=None if wrong else plan.user,
-            )
-            error = wrong or answer.broken
-            told = self._result(plan, merged.grant, owner)
-            try:
-                await self._commit(*self._steps(claim, merged, told, owner, error))
-            except StoreConflict:
-                if await self._lost(claim):
-                    raise OutcomeUnknown(
-                        "the claim on this code lapsed before its answer was stored"
-                    ) from None
-                continue
-            self._cache.drop(merged.grant.id)
-            if error is not None:
-                raise error
-            return await self._answer(plan, claim, merged, told, owner)
-        raise StoreUnavailable("the grant changes faster than it can be saved", retry_after=1.0)
-
-    async def _lost(self, claim: Redemption) -> bool:
-        standing = await self._means.store.redemption(claim.code_hash)
-        return standing is None or standing.owner != claim.owner
-
-    def _wrong_account(
-        self, plan: Plan, owner: identity.Owner, stored: Grant | None, proof: Identity | None
-    ) -> WrongAccount | None:
-        """Whether another person signed in than was meant; the answer is stored, and no link moves."""
-        if proof is not None and proof.subject != owner.subject:
-            return WrongAccount("the code and the request's id_token are of two accounts")
-        if plan.expect_subject is not None and plan.expect_subject != owner.subject.sub:
-            return WrongAccount("another account signed in than expect_subject names")
-        attached = None if stored is None else stored.user
-        if attached is not None and plan.user is not None and attached != plan.user:
-            return WrongAccount("this account's grant is attached to another user")
-        return None
-
-    def _steps(
-        self,
-        claim: Redemption,
-        merged: Merged,
-        told: RedeemedGrant,
-        owner: identity.Owner,
-        error: GrantkeeperError | None,
-    ) -> list[Step]:
-        grant, now = merged.grant, self._means.clock.now()
-        steps: list[Step] = [Insert(grant) if merged.is_new else Replace(grant)]
-        if not merged.is_new:
-            steps.append(DropTokens(grant.id))
-        if merged.token is not None:
-            steps.append(PutToken(merged.token))
-        if error is not None:
-            steps.append(Settle(self._outcomes.failed(claim, error, now, grant)))
-        else:
-            by_answer = owner.source is IdentitySource.ANSWER
-            steps.append(Settle(self._outcomes.done(claim, told, now, by_answer=by_answer)))
-        detail: Mapping[str, str] = {"choice": str(merged.choice), "state": str(grant.state)}
-        name = "grant.created" if merged.is_new else "grant.reconsented"
-        steps.append(Note(AuditEvent(now, name, grant.id, client_id=grant.client_id, detail=detail)))
-        return steps
-
-    def _result(self, plan: Plan, grant: Grant, owner: identity.Owner) -> RedeemedGrant:
-        return RedeemedGrant(
-            id=grant.id,
-            client=plan.client.name,
-            subject=grant.subject.sub,
-            scopes=grant.granted,
-            missing_scopes=missing(plan.requested, grant.granted),
-            state=grant.state,
-            refreshable=grant.refreshable,
-            reason=grant.reason,
-            hint=None if grant.reason is None else REMEDIES[grant.reason],
-            profile=owner.profile,
-        )
-
-    async def _answer(
-        self, plan: Plan, claim: Redemption, merged: Merged, told: RedeemedGrant, owner: identity.Owner
-    ) -> RedeemedGrant:
-        if merged.proof_due:
+            async with self._custody.hold(answered.draft()) as held:
+                settled = await self._settler.settle(answered, held)
+        except StoreUnavailable as error:
+            error.retry_after = error.retry_after or TELL_AGAIN
+            raise
+        told = settled.told
+        if settled.proof_due:
             # Which token is better, or whether the grant lives, a refresh decides; undecided, all is kept.
             with suppress(GrantkeeperError):
-                await self._refresher.prove(merged.grant.id)
-            grant = await self._means.store.get(merged.grant.id)
-            if grant is not None:
-                told = self._result(plan, grant, owner)
-                settled = self._outcomes.done(
-                    claim, told, self._means.clock.now(), by_answer=owner.source is IdentitySource.ANSWER
-                )
-                with suppress(StoreConflict, StoreUnavailable):
-                    await self._means.store.commit(Settle(settled))
-        if told.state is not GrantState.ACTIVE or owner.source is not IdentitySource.ANSWER:
+                await self._refresher.prove(settled.grant_id)
+            told = await self._settler.proved(answered, settled)
+        if told.state is not GrantState.ACTIVE or settled.owner.source is not IdentitySource.ANSWER:
             return told
         return await self._sessions.attach(told, plan.client, plan.nonce)

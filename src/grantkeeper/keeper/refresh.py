@@ -24,11 +24,13 @@ from grantkeeper.errors import (
 )
 from grantkeeper.keeper.asking import Asking
 from grantkeeper.keeper.cache import Cache, Entry, LiveToken
-from grantkeeper.keeper.feed import Follower
+from grantkeeper.keeper.custody import TELL_AGAIN, Custody
+from grantkeeper.keeper.feed import SILENCE, Follower
 from grantkeeper.keeper.means import LEASE_SECONDS, REFRESH_LIMIT, STORE_LIMIT, Means
+from grantkeeper.keeper.refreshed import Answers
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.lifecycle import stale_margin
-from grantkeeper.model import Grant, GrantState, Held, Lease, StoredToken
+from grantkeeper.model import Grant, GrantState, Held, JournalKind, Lease, Provider, StoredToken
 from grantkeeper.ports import Release
 from grantkeeper.protocol.scopes import Scopes, scope_key, wire
 
@@ -37,7 +39,16 @@ Satisfied = Callable[[LiveToken, datetime], bool]
 POLL_SECONDS = 0.25
 """A waiter looks again this often even if the feed says nothing."""
 
+GRACE = 1.0
+"""Seconds for the journal of a process that was only cut off to deliver what it has."""
+
+LEASES = "refresh:"
+"""How the names of refresh leases begin; a grant id follows."""
+
 WAIT_LIMIT = LEASE_SECONDS + 5.0
+
+MOST_READS = 3
+"""How often a grant is read again whose reading took too long to be believed."""
 
 
 def _flight_key(grant_id: str, scopes: Scopes | None) -> tuple[str, str]:
@@ -51,12 +62,16 @@ def _never(token: LiveToken, now: datetime) -> bool:
 class Refresher:
     """Runs the flights. Belongs to one loop."""
 
-    def __init__(self, means: Means, cache: Cache, seals: Seals, follower: Follower) -> None:
+    def __init__(
+        self, means: Means, cache: Cache, seals: Seals, follower: Follower, custody: Custody
+    ) -> None:
+        self.answers = Answers(means, seals, custody)
         self._means = means
+        self._custody = custody
         self._cache = cache
         self._seals = seals
         self._follower = follower
-        self._asking = Asking(means, seals)
+        self._asking = Asking(means, seals, self.answers)
         self._flights: dict[tuple[str, str], asyncio.Task[Entry]] = {}
         # A turn lives as long as a flight holds it.
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -72,9 +87,15 @@ class Refresher:
 
         Raises:
             GrantNotFound: There is no such grant.
+            StoreUnavailable: The store does not answer, or its answers come too late to be believed.
         """
-        _, entry = await self._read(grant_id)
-        return entry
+        for _ in range(MOST_READS):
+            began = self._means.clock.monotonic()
+            _, entry = await self._read(grant_id)
+            # An answer on its way for longer may be of a time when the grant was not yet revoked.
+            if self._means.clock.monotonic() - began <= SILENCE:
+                return entry
+        raise StoreUnavailable("the database answers too slowly to say what is true now", retry_after=1.0)
 
     async def prove(self, grant_id: str) -> Entry:
         """
@@ -102,6 +123,11 @@ class Refresher:
         """Refresh a stale token in the background; what goes wrong is counted and tried again by the next."""
         if not self._closing:
             self._flight(grant_id, scopes, lambda token, now: now < token.stale_at)
+
+    def prove_beside(self, grant_id: str) -> None:
+        """`prove` in the background; whoever needs the grant before finds out as well."""
+        if not self._closing:
+            self._flight(grant_id, None, _never, proof=True)
 
     def flies(self, grant_id: str, scopes: Scopes | None) -> bool:
         """Whether such a refresh is under way in this process."""
@@ -131,7 +157,7 @@ class Refresher:
         if row is None:
             raise GrantNotFound("there is no such grant")
         grant, stored = row
-        entry = Entry.of(grant, self._opened(grant, stored))
+        entry = Entry.of(grant, self._opened(grant, stored), restored_at=self._means.restored_at)
         self._cache.put(entry, ticket)
         return grant, entry
 
@@ -181,11 +207,12 @@ class Refresher:
     ) -> Entry:
         owner = self._means.owner()
         deadline = self._means.clock.monotonic() + WAIT_LIMIT
+        await self._delivered(grant_id)
         while True:
             entry = await self.load(grant_id)
             if self._settled(entry, scopes, satisfied, proof):
                 return entry
-            claim = await self._means.store.take(f"refresh:{grant_id}", owner, seconds=LEASE_SECONDS)
+            claim = await self._means.store.take(f"{LEASES}{grant_id}", owner, seconds=LEASE_SECONDS)
             if isinstance(claim, Lease):
                 break
             await self._wait(claim, grant_id, deadline)
@@ -193,6 +220,8 @@ class Refresher:
         try:
             # Again, now that nobody else writes: the row read before the lease may be old.
             grant, entry = await self._read(grant_id)
+            if claim.orphaned:
+                grant, entry = await self._suspect(grant)
             if self._settled(entry, scopes, satisfied, proof):
                 return entry
             await self._asking.refresh(grant, claim, scopes)
@@ -204,6 +233,53 @@ class Refresher:
                 self._cache.drop(grant_id)
                 with suppress(StoreUnavailable, StoreConflict):
                     await self._means.store.commit(Release(lease))
+
+    async def _delivered(self, grant_id: str) -> None:
+        """
+        Wait a moment for an answer of the grant that is in our journal: its token must not be sent before.
+
+        Raises:
+            StoreUnavailable: It is still there.
+        """
+        until = self._means.clock.monotonic() + GRACE
+        while self._custody.holds(JournalKind.REFRESH, grant_id):
+            if self._means.clock.monotonic() >= until:
+                raise StoreUnavailable(
+                    "an answer for this grant waits for the database to come back", retry_after=TELL_AGAIN
+                )
+            await self._follower.changed(grant_id, POLL_SECONDS)
+
+    async def suspect(self, grant_id: str) -> None:
+        """
+        Mark a grant whose refresh was left by a process that died, so that a probe will find out.
+
+        Raises:
+            StoreUnavailable: The store failed for too long; the lease is as it was.
+        """
+        claim = await self._means.store.take(
+            f"{LEASES}{grant_id}", self._means.owner(), seconds=LEASE_SECONDS
+        )
+        if not isinstance(claim, Lease):
+            return  # Somebody is at it.
+        if claim.orphaned:
+            grant = await self._means.store.get(grant_id)
+            if grant is not None:
+                await self._asking.doubt(grant)
+        with suppress(StoreConflict):
+            await self._means.store.commit(Release(claim))
+
+    async def _suspect(self, grant: Grant) -> tuple[Grant, Entry]:
+        """
+        The row, after the last owner of its lease died at it: its answer may be lost.
+
+        Where refresh tokens rotate, a journal that has it gets a moment to deliver it: the old
+        token, sent again, would end the grant.
+        """
+        if self._means.client_of(grant.client_id).provider is not Provider.GOOGLE:
+            await self._follower.changed(grant.id, GRACE)
+            grant, _ = await self._read(grant.id)
+        await self._asking.doubt(grant)
+        return await self._read(grant.id)
 
     async def _wait(self, held: Held, grant_id: str, deadline: float) -> None:
         left = deadline - self._means.clock.monotonic()

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING
 
 from grantkeeper.errors import SettingsInvalid
-from grantkeeper.ports import Clock, Dice, Http, Sealer, Store
+from grantkeeper.ports import Clock, Dice, Http, Journal, Sealer, Store
 from grantkeeper.settings import Settings
 
 if TYPE_CHECKING:
     from grantkeeper.adapters.archive import Source, Target
+    from grantkeeper.adapters.postgres_connect import PostgresPlace
 
 
 def clock(settings: Settings) -> Clock:
@@ -45,6 +46,13 @@ def sealer(settings: Settings) -> Sealer:
     return load_keys(settings.keys)
 
 
+def journal(settings: Settings) -> Journal:
+    """The journal in its directory; one that cannot be written is no reason not to start."""
+    from grantkeeper.adapters.journal import FileJournal
+
+    return FileJournal(settings.journal_dir)
+
+
 async def store(settings: Settings) -> Store:
     """
     The database.
@@ -80,8 +88,13 @@ async def backup_source(settings: Settings) -> "Source":
 
     Raises:
         BackupRefused: There is none, or this release cannot back it up whole.
+        SettingsInvalid: The URL is wrong.
         StoreUnavailable: It cannot be read now.
     """
+    if _is_postgres(settings):
+        from grantkeeper.adapters.postgres_backup import PostgresSource
+
+        return await PostgresSource.open(_postgres_place(settings))
     from grantkeeper.adapters.sqlite_backup import SqliteSource
 
     return SqliteSource(settings.database_file)
@@ -95,6 +108,21 @@ async def restore_target(settings: Settings) -> "Target":
         SettingsInvalid: It cannot be grantkeeper's, or is of another release.
         StoreUnavailable: It cannot be used now.
     """
+    if _is_postgres(settings):
+        from grantkeeper.adapters.postgres_backup import PostgresTarget
+
+        return await PostgresTarget.open(_postgres_place(settings))
     from grantkeeper.adapters.sqlite_backup import SqliteTarget
 
     return SqliteTarget(settings.database_file)
+
+
+def _is_postgres(settings: Settings) -> bool:
+    return settings.database_url.startswith(("postgres:", "postgresql:"))
+
+
+def _postgres_place(settings: Settings) -> "PostgresPlace":
+    from grantkeeper.adapters.postgres_connect import STATEMENTS, PostgresPlace
+
+    cache = STATEMENTS if settings.statement_cache is None else settings.statement_cache
+    return PostgresPlace(settings.database_url, cache, settings.listen_url)

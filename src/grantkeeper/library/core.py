@@ -15,6 +15,9 @@ from grantkeeper.issuer import Issuer
 from grantkeeper.keeper.access import DEFAULT_MIN_TTL, Access
 from grantkeeper.keeper.cache import Cache
 from grantkeeper.keeper.connect import Connect
+from grantkeeper.keeper.custody import Custody
+from grantkeeper.keeper.delivery import Deliverer
+from grantkeeper.keeper.doubts import Doubts, Restored
 from grantkeeper.keeper.feed import Follower
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.plan import RedeemRequest
@@ -25,9 +28,10 @@ from grantkeeper.keeper.refresh import Refresher
 from grantkeeper.keeper.revocation import Revoker
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.keeper.sessions import Sessions
-from grantkeeper.keeper.upkeep import Upkeep
+from grantkeeper.keeper.settling import Settler
+from grantkeeper.keeper.upkeep import SWEPT_AT_ONCE, Chore, Upkeep
 from grantkeeper.model import Client, Description, Grant, Preflight, RedeemedGrant, Revocation, Token
-from grantkeeper.ports import Clock, Dice, Http, Sealer, Store
+from grantkeeper.ports import Clock, Dice, Http, Journal, Sealer, Store
 from grantkeeper.protocol.scopes import Scopes
 from grantkeeper.settings import Settings
 
@@ -41,9 +45,12 @@ class KeeperCore:
         cache: What is remembered of grants; reading it is safe from any thread.
         connect: The redirect flow.
         sessions: The keys of session tokens.
+        custody: Answers that wait for the store, with the journal they are in.
     """
 
-    def __init__(self, settings: Settings, means: Means, http: Http, public_url: str | None) -> None:
+    def __init__(
+        self, settings: Settings, means: Means, http: Http, journal: Journal, public_url: str | None
+    ) -> None:
         self.settings = settings
         self.means = means
         self._http = http
@@ -51,14 +58,26 @@ class KeeperCore:
         seals = Seals(means.sealer)
         self._follower = Follower(means, self.cache)
         self.audit = Audit(means.store, means.store, means.clock)
-        self._refresher = Refresher(means, self.cache, seals, self._follower)
+        self.custody = Custody(means, journal)
+        self._refresher = Refresher(means, self.cache, seals, self._follower, self.custody)
         self._access = Access(means, self.cache, self._refresher, self.audit, lambda: self._follower.silent)
         self.sessions = Sessions(means, public_url)
-        self._redeemer = Redeemer(means, self.cache, seals, self._refresher, self.sessions)
+        settler = Settler(means, self.cache, seals)
+        self._redeemer = Redeemer(means, settler, self.custody, self._refresher, self.sessions)
+        self._deliverer = Deliverer(means, self.custody, self._refresher, settler)
+        self._restored = Restored(means, self.cache)
         self._revoker = Revoker(means, self.cache, seals)
         self._records = Records(means, seals)
         self.connect = Connect(means, self._redeemer, self.sessions, public_url)
-        self._upkeep = Upkeep(means, self._revoker)
+        doubts = Doubts(means, self._refresher)
+        self._upkeep = Upkeep(
+            means,
+            (
+                Chore("sweep", self._sweep),
+                Chore("revocations", self._revoker.deliver_some),
+                Chore("doubts", doubts.once),
+            ),
+        )
 
     @classmethod
     async def open(
@@ -70,13 +89,14 @@ class KeeperCore:
         http: Http | None = None,
         clock: Clock | None = None,
         dice: Dice | None = None,
+        journal: Journal | None = None,
         public_url: str | None = None,
     ) -> "KeeperCore":
         """
         Open what *settings* name and begin to work, on the running loop.
 
         Args:
-            store: These five take the place of what the settings would open.
+            store: These six take the place of what the settings would open.
             public_url: Our own address, where the settings do not say.
 
         Raises:
@@ -89,6 +109,7 @@ class KeeperCore:
         sealer = sealer or adapters.sealer(settings)
         dice = dice or adapters.dice()
         http = http or adapters.http()
+        journal = journal or adapters.journal(settings)
         store = store or await adapters.store(settings)
         means = Means(
             store=store,
@@ -99,19 +120,27 @@ class KeeperCore:
             issuer=Issuer(http, clock),
             condemn_limit=settings.condemn_limit,
         )
-        core = cls(settings, means, http, settings.public_url or public_url)
+        core = cls(settings, means, http, journal, settings.public_url or public_url)
         try:
             await core._start()
         except BaseException:
+            await journal.close()
             await store.close()
             raise
         return core
 
     async def _start(self) -> None:
         self.on_change(self._read_keys_again)
+        self.on_change(self._restored.heard)
         await self._follower.start()
+        await self._restored.read()
+        await self._deliverer.start()
         self.audit.start()
         self._upkeep.start()
+
+    async def _sweep(self) -> bool:
+        """Drop what is past its end: redemptions, cached tokens, things good once, dead nodes and leases."""
+        return await self.store.sweep(self.clock.now(), limit=SWEPT_AT_ONCE) >= SWEPT_AT_ONCE
 
     def _read_keys_again(self, kind: str, row_id: str) -> None:
         if kind in ("signing_key", "all"):
@@ -121,8 +150,11 @@ class KeeperCore:
         """Begin nothing more, wait for what is under way, write what is gathered, and let go."""
         await self._upkeep.stop()
         await asyncio.gather(self._redeemer.close(), self._refresher.close())
+        await self._deliverer.stop()
         await self.audit.stop()
         await self._follower.stop()
+        await self._restored.stop()
+        await self.custody.journal.close()
         await self.means.store.close()
         close = getattr(self._http, "close", None)
         if close is not None:
@@ -292,6 +324,8 @@ class KeeperCore:
     async def ready(self) -> dict[str, str]:
         """``ok``, or a sentence that says what is wrong, for every part that must work."""
         report = {"database": "ok", "keys": "ok", "clock": "ok", "feed": "ok"}
+        await self.custody.journal.probe()
+        report["journal"] = self.custody.report()
         try:
             await self.store.ready()
         except StoreUnavailable as error:

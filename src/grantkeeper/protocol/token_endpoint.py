@@ -390,19 +390,22 @@ def parse_code(response: HttpResponse, *, sent_at: datetime) -> TokenAnswer:
     raise ClientMisconfigured(line) if refusal.radius is Radius.CLIENT else RequestRefused(line)
 
 
-def parse_revocation(response: HttpResponse, *, sent_at: datetime) -> None:
+def parse_revocation(response: HttpResponse, *, sent_at: datetime) -> bool:
     """
     Read the answer to a `revocation_request`; returning means that it is done.
 
     200 and 400 both mean done: a token that the issuer does not know any more
     needs no revoking (design section 2).
 
+    Returns:
+        Whether the issuer still knew the token.
+
     Raises:
         IssuerUnavailable: Tell it again later.
         IssuerMisbehaved: The answer is none of RFC 7009 section 2.2.
     """
     if response.status in (200, 400):
-        return
+        return response.status == 200
     line = f"the revocation endpoint answered {response.status}"
     if is_transient(response.status):
         raise IssuerUnavailable(line, retry_after=retry_after(response, sent_at))

@@ -52,7 +52,7 @@ class App:
             return False
         message = await receive()
         try:
-            body = token.from_memory(service, caller, message)
+            body = token.from_memory(service, caller, message, headers[b"authorization"])
         except Exception as error:  # noqa: BLE001 - told, and the other lane may yet answer
             service.log.error("request.failed", route=token.PATH, **failure(error))
             body = None

@@ -6,8 +6,8 @@ from typing import Any, Final, TypeVar
 from starlette.types import Message, Receive, Scope
 
 from grantkeeper.errors import CallerUnknown
-from grantkeeper.model import Caller
-from grantkeeper.server.callers import bearer
+from grantkeeper.model import Caller, Permission
+from grantkeeper.server.callers import bearer, require
 from grantkeeper.server.guard import Headers
 from grantkeeper.server.requests import parse_body, parse_query, read_body
 from grantkeeper.server.service import Service
@@ -25,6 +25,7 @@ class Call:
     Attributes:
         address: Who sent it, once the guard has said so.
         caller: Whose key came with it.
+        permission: What that caller must be allowed to do here.
         origin: The web page it came from, once that is known to be a client's.
         first: A body message that was received before the router was asked.
     """
@@ -39,6 +40,7 @@ class Call:
         self.request_id = service.ids.of(self.headers)
         self.address = ""
         self.caller: Caller | None = None
+        self.permission: Permission | None = None
         self.origin: bytes | None = None
         self._receive = receive
         self._first: Message | None = scope.get(FIRST_MESSAGE)
@@ -60,9 +62,13 @@ class Call:
             TooLarge: Over the limit.
             TooSlow: Not whole in time.
             UnsupportedMediaType: Neither JSON nor a form.
+            CallerUnknown: The key that came with it has ended meanwhile.
+            CallerNotAllowed: Its rules have changed meanwhile.
         """
         first, self._first = self._first, None
         raw = await read_body(self._receive, self.headers, first)
+        # A body may take seconds, and a caller that is revoked in them must not be served.
+        await self.identify()
         return parse_body(kind, raw, self.headers)
 
     def query(self, kind: type[T]) -> T:
@@ -76,10 +82,11 @@ class Call:
 
     async def identify(self) -> Caller | None:
         """
-        Find out whose caller key came with the request; ``None`` where none came.
+        Find out whose caller key came with the request, as of now; ``None`` where none came.
 
         Raises:
             CallerUnknown: A key came that is not good.
+            CallerNotAllowed: The caller lacks `permission`.
             TooManyRequests: This address has tried too many.
             StoreUnavailable: Nobody knows whether it is good.
         """
@@ -92,6 +99,8 @@ class Call:
             if not callers.met(key):
                 self.service.limits.unknown_key(self.address)
             self.caller = await callers.known(key)
+        if self.permission is not None:
+            require(self.caller, self.permission)
         return self.caller
 
     def asking(self) -> Caller:

@@ -67,7 +67,7 @@ class Lookups:
         return found
 
     def _changed(self, kind: str, _id: str) -> None:
-        if kind != "caller":
+        if kind in ("grant", "all"):
             self._epoch += 1
             self._known.clear()
 

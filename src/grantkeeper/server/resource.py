@@ -13,7 +13,6 @@ from starlette.types import Receive, Scope, Send
 from grantkeeper.errors import CallerUnknown, GrantkeeperError, OriginNotAllowed
 from grantkeeper.server import pages, wire
 from grantkeeper.server.call import Call
-from grantkeeper.server.callers import require
 from grantkeeper.server.guard import cors, preflight_headers, refuse_forged
 from grantkeeper.server.logs import failure
 from grantkeeper.server.operations import Door, Operation
@@ -67,11 +66,9 @@ class Resource:
             refuse_forged(call.headers)
             call.origin = self._service.origins.check(call.all(b"origin"))
         if operation.door in (Door.APP, Door.CALLER):
-            caller = await call.identify()
-            if caller is None and operation.door is Door.CALLER:
+            call.permission = operation.permission
+            if await call.identify() is None and operation.door is Door.CALLER:
                 raise CallerUnknown("this needs a caller key")
-            if caller is not None and operation.permission is not None:
-                require(caller, operation.permission)
         return await operation.handler(self._service, call)
 
     def _preflight(self, call: Call) -> Answer:

@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 from starlette.types import Message, Scope
 
-from grantkeeper.errors import GrantkeeperError
+from grantkeeper.errors import GrantkeeperError, StoreUnavailable
 from grantkeeper.model import Caller, Permission
 from grantkeeper.protocol.scopes import asked
 from grantkeeper.server.answers import TokenAnswer
@@ -25,6 +25,8 @@ from grantkeeper.server.wire import Answer, json_answer
 
 PATH: Final = TOKEN_ROUTE
 DEFAULT_MIN_TTL: Final = 60
+MOST_CHANGES: Final = 3
+"""How often a caller's rules may change while its one request waits."""
 
 _decode = msgspec.json.Decoder(TokenBody).decode
 _encode = msgspec.json.Encoder().encode
@@ -35,18 +37,25 @@ Leave = (GrantkeeperError, msgspec.MsgspecError, UnicodeDecodeError, RecursionEr
 
 async def token(service: Service, call: Call) -> Answer:
     """The lane that may wait: look the grant up, refresh, refuse."""
-    caller = call.asking()
     body = await call.body(TokenBody)
-    grant_id = await service.lookups.find(caller, body)
-    found = await service.core.access_token(
-        grant_id,
-        scopes=asked(body.scopes),
-        min_ttl=DEFAULT_MIN_TTL if body.min_ttl is None else body.min_ttl,
-        rejected=None if body.rejected is None else body.rejected.rstrip("="),
-        rule=caller.scopes,
-        caller=caller.id,
-    )
-    return json_answer(TokenAnswer.of(found))
+    rejected = None if body.rejected is None else body.rejected.rstrip("=")
+    for _ in range(MOST_CHANGES):
+        caller = call.asking()
+        grant_id = await service.lookups.find(caller, body)
+        found = await service.core.access_token(
+            grant_id,
+            scopes=asked(body.scopes),
+            min_ttl=DEFAULT_MIN_TTL if body.min_ttl is None else body.min_ttl,
+            rejected=rejected,
+            rule=caller.scopes,
+            caller=caller.id,
+        )
+        # A refresh takes seconds: only who may still have the token, by the rules of now, is given it.
+        if await call.identify() == caller:
+            return json_answer(TokenAnswer.of(found))
+        # What was refused has been replaced by now; asking again must not refuse the replacement.
+        rejected = None
+    raise StoreUnavailable("the caller's rules change faster than they can be read", retry_after=1.0)
 
 
 def plain_caller(service: Service, scope: Scope, headers: dict[bytes, bytes]) -> Caller | None:
@@ -67,9 +76,12 @@ def plain_caller(service: Service, scope: Scope, headers: dict[bytes, bytes]) ->
     return caller if caller is not None and caller.may(Permission.TOKEN) else None
 
 
-def from_memory(service: Service, caller: Caller, message: Message) -> bytes | None:
+def from_memory(service: Service, caller: Caller, message: Message, authorization: bytes) -> bytes | None:
     """The body of the good answer to a request of *caller*, where memory has all it takes."""
     if message["type"] != "http.request" or message.get("more_body", False):
+        return None
+    # Between the head and the body may be seconds, in which the caller was revoked.
+    if service.callers.remembered(authorization) is not caller:
         return None
     raw = message["body"]
     if len(raw) > LARGEST_BODY or may_repeat(raw):
