@@ -2,7 +2,7 @@
 The next release, made up: this one's package with a migration more.
 
 It adds a column that may be empty, a table and an index, online: its migration
-says that releases which know only the one before run on what it makes.
+says that releases which know only the one before run on what it makes. Its backups may hold more.
 """
 
 import shutil
@@ -34,6 +34,8 @@ def next_release(folder: Path, database: str = "sqlite") -> Path:
     begin = text.index("__version__ = ")
     end = text.index("\n", begin)
     front.write_text(f'{text[:begin]}__version__ = "{RELEASE}"{text[end:]}', "utf-8")
+    tables = package / "adapters" / "archive_tables.py"
+    tables.write_text(tables.read_text("utf-8").replace("CONTENTS = ", "CONTENTS = 1 + "), "utf-8")
     number = len(migrations(database))
     home = package / "adapters" / "sql" / database
     added = _ADDED[database]

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
-from grantkeeper.adapters.archive import Header, Reader, Source, Target, Writer
-from grantkeeper.adapters.archive_tables import TABLES
+from grantkeeper.adapters.archive import FORMAT, Header, Reader, Source, Target, Writer
+from grantkeeper.adapters.archive_tables import CONTENTS, TABLES
 from grantkeeper.adapters.postgres import open_postgres
 from grantkeeper.adapters.postgres_backup import PostgresSource, PostgresTarget
 from grantkeeper.adapters.postgres_connect import PostgresPlace
@@ -16,8 +16,6 @@ from grantkeeper.ports import Store
 from grantkeeper.testing.records import NOW
 
 Opened = Callable[[], Awaitable[Store]]
-SCHEMA = 1000
-"""More than any release knows."""
 
 
 EMPTY = """
@@ -75,7 +73,9 @@ async def written(source: Source) -> bytes:
     """A backup of *source*, sealed with nothing."""
     out = io.BytesIO()
     facts = source.facts
-    header = Header(1, "0.1", facts.database, facts.schema, NOW, facts.last_change, facts.last_lease)
+    header = Header(
+        FORMAT, CONTENTS, "0.1", facts.database, facts.schema, NOW, facts.last_change, facts.last_lease
+    )
     writer = Writer(out, header)
     for table in TABLES.values():
         await writer.table(table, source.rows(table))
@@ -97,7 +97,7 @@ async def restore(backup: bytes, place: Place, *, at: int = 7) -> None:
     target = await place.target()
     try:
         await target.begin()
-        reader = Reader(io.BytesIO(backup), SCHEMA)
+        reader = Reader(io.BytesIO(backup))
         for table, rows in reader.batches():
             await target.put(table, rows)
         await target.finish(reader.header, at)

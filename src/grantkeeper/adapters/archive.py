@@ -15,7 +15,7 @@ from typing import Annotated, Any, BinaryIO, Protocol, TypeVar
 
 import msgspec
 
-from grantkeeper.adapters.archive_tables import NEEDED, TABLES, Table
+from grantkeeper.adapters.archive_tables import CONTENTS, NEEDED, TABLES, Table
 from grantkeeper.adapters.records import Row
 from grantkeeper.errors import BackupRefused
 
@@ -49,11 +49,13 @@ class Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     The first line.
 
     Attributes:
-        schema: The number of the newest migration of the database.
+        contents: Which tables and columns may be in it: `grantkeeper.adapters.archive_tables.CONTENTS`.
+        schema: The number of the newest migration of the database; each kind counts its own.
         last_change: The highest number of its change feed; `last_lease`, of its leases.
     """
 
     grantkeeper_backup: int
+    contents: int
     release: str
     database: str
     schema: int
@@ -126,8 +128,6 @@ class Source(Protocol):
 
 class Target(Protocol):
     """An empty database that is being filled; all of it counts, or nothing."""
-
-    schema: int
 
     async def begin(self) -> None:
         """
@@ -224,11 +224,10 @@ class Reader:
         BackupRefused: It is no backup, of a newer format, cut short, or damaged.
     """
 
-    def __init__(self, file: BinaryIO, schema: int) -> None:
+    def __init__(self, file: BinaryIO) -> None:
         """
         Args:
             file: One that can be read anew from its beginning.
-            schema: The newest that this release knows.
         """
         file.seek(0)
         self._file = file
@@ -244,10 +243,10 @@ class Reader:
                 "this backup is of another format", hint="Restore it with the release that made it."
             )
         self.header = self._decoded(first, Header)
-        if self.header.schema > schema:
+        if self.header.contents > CONTENTS:
             raise BackupRefused(
-                f"this backup was made by release {self.header.release[:40]!r} of a database at schema"
-                f" {self.header.schema}, and this release knows only {schema}",
+                f"this backup was made by release {self.header.release[:40]!r}, and holds what this release"
+                " does not know",
                 hint="Restore it with the release that made it, or a newer one.",
             )
 

@@ -32,6 +32,9 @@ from grantkeeper.adapters.records import (
     signing_key_row,
 )
 
+CONTENTS = 1
+"""Raise it with every table or column that is added here: an earlier release would lose it unseen."""
+
 Whole = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
 
 NUMBERS = frozenset({

@@ -113,7 +113,7 @@ class PostgresTarget:
 
     def __init__(self, connection: Any) -> None:
         self._db = connection
-        self.schema = len(migrations("postgres"))
+        self._schema = len(migrations("postgres"))
 
     @classmethod
     async def open(cls, place: PostgresPlace) -> Self:
@@ -151,7 +151,7 @@ class PostgresTarget:
         await db.execute("BEGIN")
         await db.execute(_LIMITS)
         await db.execute(f"LOCK TABLE {', '.join(TABLES)} IN SHARE ROW EXCLUSIVE MODE")
-        if await _newest(db) > self.schema:
+        if await _newest(db) > self._schema:
             raise BackupRefused("the database is of a newer release", hint="Restore with that release.")
         if found := await db.fetchval(SQL["any_row"]):
             raise BackupRefused(

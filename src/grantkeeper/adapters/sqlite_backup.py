@@ -104,7 +104,7 @@ class SqliteTarget:
             StoreUnavailable: It cannot be used now.
         """
         prepare(path)
-        self.schema = len(migrations("sqlite"))
+        self._schema = len(migrations("sqlite"))
         self._db = connect(path, busy_seconds=BUSY_SECONDS)
 
     async def begin(self) -> None:
@@ -123,7 +123,7 @@ class SqliteTarget:
             raise _unavailable(error) from error
 
     def _refuse_used(self) -> None:
-        if set(applied(self._db)) - set(range(1, self.schema + 1)):
+        if set(applied(self._db)) - set(range(1, self._schema + 1)):
             raise BackupRefused("the database is of a newer release", hint="Restore with that release.")
         if found := rows(self._db, SQL["any_row"]):
             raise BackupRefused(

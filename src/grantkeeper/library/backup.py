@@ -14,6 +14,7 @@ from typing import BinaryIO
 
 import grantkeeper
 from grantkeeper.adapters.archive import (
+    FORMAT,
     Facts,
     Header,
     Reader,
@@ -23,7 +24,7 @@ from grantkeeper.adapters.archive import (
     wrap_id,
 )
 from grantkeeper.adapters.archive_file import created, opened
-from grantkeeper.adapters.archive_tables import TABLES
+from grantkeeper.adapters.archive_tables import CONTENTS, TABLES
 from grantkeeper.adapters.records import GRANT, Row, grant_of, instant
 from grantkeeper.errors import BackupRefused, SealBroken
 from grantkeeper.keeper.seals import Seals
@@ -80,7 +81,8 @@ async def _written(file: BinaryIO, source: Source, sealer: Sealer, clock: Clock)
 
 def _header(facts: Facts, clock: Clock) -> Header:
     return Header(
-        grantkeeper_backup=1,
+        grantkeeper_backup=FORMAT,
+        contents=CONTENTS,
         release=grantkeeper.__version__,
         database=facts.database,
         schema=facts.schema,
@@ -113,10 +115,10 @@ async def restore(
     with opened(path) as file:
         target = await adapters.restore_target(settings)
         try:
-            report, digest = proved(file, sealer, target.schema)
+            report, digest = proved(file, sealer)
             checked(report)
             await target.begin()
-            reader = Reader(file, target.schema)
+            reader = Reader(file)
             for table, rows in reader.batches():
                 await target.put(table, rows)
             if reader.seal is None or reader.seal.sha256 != digest:
@@ -127,14 +129,14 @@ async def restore(
     return report
 
 
-def proved(file: BinaryIO, sealer: Sealer, schema: int) -> tuple[Report, str]:
+def proved(file: BinaryIO, sealer: Sealer) -> tuple[Report, str]:
     """
     What the backup in *file* holds, and the sum of it all, once nothing speaks against it.
 
     Raises:
         BackupRefused: It is damaged or altered, or was made under other keys.
     """
-    reader = Reader(file, schema)
+    reader = Reader(file)
     samples: dict[int | None, list[Row]] = {}
     for table, rows in reader.batches():
         if table.name == "grants":
