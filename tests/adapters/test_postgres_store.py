@@ -6,14 +6,13 @@ import pytest
 
 from grantkeeper.adapters.postgres import PostgresStore, open_postgres
 from grantkeeper.testing.conformance import StoreConformance
-from tests.postgres import PostgresServer
 
 
 class TestPostgresStore(StoreConformance):
     """The whole suite."""
 
     @pytest.fixture
-    async def store(self, migrated_url: str) -> AsyncIterator[PostgresStore]:
-        store = await open_postgres(migrated_url)
+    async def store(self, emptied_url: str) -> AsyncIterator[PostgresStore]:
+        store = await open_postgres(emptied_url)
         yield store
         await store.close()

@@ -14,12 +14,19 @@ from grantkeeper.adapters.schema import migrations
 RELEASE = "99.0"
 
 _ADDED = {
-    "sqlite": """
+    "sqlite": ["""
 ALTER TABLE grants ADD COLUMN colour TEXT;
 CREATE TABLE next_things (id TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT;
 CREATE INDEX grants_colour ON grants (colour) WHERE colour IS NOT NULL;
-""",
-}
+"""],
+    # The index is built beside the work of others, which PostgreSQL does outside a transaction alone.
+    "postgres": ["""
+ALTER TABLE grants ADD COLUMN colour TEXT COLLATE "C";
+CREATE TABLE next_things (id TEXT COLLATE "C" NOT NULL PRIMARY KEY, value BYTEA NOT NULL);
+""", """-- outside a transaction
+CREATE INDEX CONCURRENTLY IF NOT EXISTS grants_colour ON grants (colour) WHERE colour IS NOT NULL;
+"""],
+}  # fmt: skip
 
 
 def next_release(folder: Path, database: str = "sqlite") -> Path:
@@ -38,8 +45,9 @@ def next_release(folder: Path, database: str = "sqlite") -> Path:
     tables.write_text(tables.read_text("utf-8").replace("CONTENTS = ", "CONTENTS = 1 + "), "utf-8")
     number = len(migrations(database))
     home = package / "adapters" / "sql" / database
-    added = _ADDED[database]
-    (home / "migrations" / f"{number + 1:04}_next.sql").write_text(f"-- oldest: {number}\n{added}", "utf-8")
+    for place, added in enumerate(_ADDED[database], start=number + 1):
+        text = f"-- oldest: {number}\n{added}"
+        (home / "migrations" / f"{place:04}_next.sql").write_text(text, "utf-8")
     with (home / "schema.sql").open("a", encoding="utf-8") as schema:
-        schema.write(added)
+        schema.write("\n".join(_ADDED[database]).replace("CONCURRENTLY IF NOT EXISTS ", ""))
     return folder

@@ -31,13 +31,13 @@ def settings(tmp_path: Path) -> Settings:
     return Settings.from_mapping({}, toml, directory=tmp_path, need_clients=False)
 
 
-async def filled(settings: Settings) -> Grant:
+async def filled(settings: Settings, database: Path) -> Grant:
     """A database with one caller and one grant, truly sealed."""
     seals = Seals(load_keys(settings.keys))
     grant = a_grant()
     grant = replace(grant, data_key=seals.new_key(grant))
     grant = replace(grant, refresh_token=seals.seal_refresh_token(grant, RefreshToken(TOKEN), 1))
-    store = await SqlitePlace(settings.database_file).store()
+    store = await SqlitePlace(database).store()
     await store.commit(Insert(grant))
     await store.add_caller(a_caller())
     await store.close()
@@ -63,13 +63,13 @@ def test_from_sqlite_to_postgres_and_back(
     back = replace(settings, database_url=f"sqlite:///{tmp_path / 'back.db'}")
 
     async def journey() -> tuple[Grant, Grant | None, Grant | None]:
-        grant = await filled(settings)
+        grant = await filled(settings, tmp_path / "old.db")
         await back_up(settings, tmp_path / "one")
         await restore(there, tmp_path / "one")
         await back_up(there, tmp_path / "two")
         await restore(back, tmp_path / "two")
         found = []
-        for place in (PostgresDatabase(url), SqlitePlace(back.database_file)):
+        for place in (PostgresDatabase(url), SqlitePlace(tmp_path / "back.db")):
             store = await place.store()
             found.append(await store.get(grant.id))
             await store.close()
@@ -91,7 +91,7 @@ def test_a_database_that_was_not_migrated_is_refused(
     there = replace(settings, database_url=postgres_url)
 
     async def tried() -> None:
-        await filled(settings)
+        await filled(settings, tmp_path / "old.db")
         await back_up(settings, tmp_path / "copy")
         await restore(there, tmp_path / "copy")
 
@@ -127,8 +127,8 @@ def test_a_text_that_postgres_cannot_hold_is_refused_whole(
     there = replace(settings, database_url=postgres_server.url(postgres_databases["new"]))
 
     async def tried() -> None:
-        await filled(settings)
-        store = await SqlitePlace(settings.database_file).store()
+        await filled(settings, tmp_path / "old.db")
+        store = await SqlitePlace(tmp_path / "old.db").store()
         await store.commit(Insert(a_grant(2, user="a\0b", refresh_token=None)))
         await store.close()
         await back_up(settings, tmp_path / "copy")

@@ -13,6 +13,7 @@ import pytest
 from tests.backup import crowd
 from tests.backup.load import Load
 from tests.contract.stage import Google, Stage
+from tests.postgres import PostgresServer, database_of
 
 pytestmark = pytest.mark.processes
 
@@ -159,3 +160,42 @@ def test_the_memory_of_both_does_not_grow_with_the_database(stage: Stage) -> Non
 
     assert (0, 0) == (backed_up[0], restored[0])
     assert max(backed_up[1], restored[1]) < size / 2
+
+
+def test_on_postgres_a_killed_restore_is_not_served_and_can_be_done_again(
+    google: Google, tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    """
+    A backup while a service runs on one database, then a restore into another that is killed among
+    the rows: nothing of it is there, no service starts on it, and the next restore does it all.
+    """
+    with postgres_server.database() as old, postgres_server.database() as new:
+        stage = Stage(tmp_path, google, env={"DATABASE_URL": old}).serve()
+        try:
+            grant = stage.grant("ada@example.com")
+            crowd.fill_postgres(postgres_server, database_of(old))
+            stage.command("backup", "copy", expect=0)
+        finally:
+            assert 0 == stage.stop()
+        stage.env = stage.env | {"GRANTKEEPER_DATABASE_URL": new}
+        unmade = stage.command("restore", "copy")
+        stage.command("migrate", expect=0)
+
+        def asked(statement: str) -> int:
+            return int(postgres_server.execute(statement, database_of(new)))
+
+        ended = killed(
+            stage, ["restore", "copy"], lambda: asked("SELECT pg_relation_size('grants')") > 2 << 20
+        )
+        served = stage.command("serve", "--port", "0")
+        held = asked("SELECT count(*) FROM grants")
+        again = stage.command("restore", "copy", "--json", expect=0)
+        token = stage.command("token", grant, expect=0)
+
+    assert 1 == unmade.returncode
+    assert "grantkeeper migrate" in unmade.stderr
+    assert -signal.SIGKILL == ended
+    assert (1, 0) == (served.returncode, held)
+    assert "a restore into this database was begun and is not finished" in served.stderr
+    assert crowd.COUNT + 1 == json.loads(again.stdout)["rows"]["grants"]
+    assert token.stdout.startswith("ya29.")

@@ -10,6 +10,7 @@ import pytest
 from tests.backup.load import Load
 from tests.backup.next_release import RELEASE, next_release
 from tests.contract.stage import Google, Process, Stage, ask
+from tests.postgres import PostgresServer
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -57,10 +58,21 @@ def environment(stage: Stage, path: Path | None) -> dict[str, str]:
     return stage.env | {"PYTHONPATH": f"{path}:{stage.env['PYTHONPATH']}"}
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Of database."""
+    return str(request.param)
+
+
 @pytest.fixture
-def stage(google: Google, tmp_path: Path) -> Stage:
-    """An installation."""
-    return Stage(tmp_path, google)
+def stage(kind: str, google: Google, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """An installation on a database of that kind."""
+    if kind == "sqlite":
+        yield Stage(tmp_path, google)
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    with server.database() as url:
+        yield Stage(tmp_path, google, env={"DATABASE_URL": url})
 
 
 @pytest.fixture
@@ -84,13 +96,13 @@ def replaced(fleet: Fleet, load: Load, old: Node, path: Path | None) -> Node:
 
 
 def test_up_and_down_by_one_release_under_load(
-    stage: Stage, fleet: Fleet, google: Google, tmp_path_factory: pytest.TempPathFactory
+    kind: str, stage: Stage, fleet: Fleet, google: Google, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """
     The next release migrates while this one serves; nodes are replaced one by one, there and back, and
     no request fails, tokens and sign-ins alike.
     """
-    following = next_release(tmp_path_factory.mktemp("next"))
+    following = next_release(tmp_path_factory.mktemp("next"), kind)
     first, second = fleet.start(), fleet.start()
     load = Load(google, stage.key, [first.port, second.port], [])
     code = google.code("ada@example.com")
@@ -120,17 +132,18 @@ def test_up_and_down_by_one_release_under_load(
 
 
 def test_on_the_schema_of_the_next_release_this_one_makes_no_backup(
-    stage: Stage, tmp_path_factory: pytest.TempPathFactory
+    kind: str, stage: Stage, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """
     It would leave out what only the next one knows: that one does it, and brings back one of this.
     """
-    following = next_release(tmp_path_factory.mktemp("next"))
+    following = next_release(tmp_path_factory.mktemp("next"), kind)
     theirs = environment(stage, following)
     stage.command("backup", "ours", expect=0)
     stage.command("migrate", expect=0, env=theirs)
 
     refused = stage.command("backup", "copy", "--json")
+    # Into files, whatever the kind of what was backed up.
     too_new = {"GRANTKEEPER_DATABASE_URL": "sqlite:///new.db"}
     newer = {"GRANTKEEPER_DATABASE_URL": "sqlite:///newer.db"}
     backed_up = stage.command("backup", "theirs", "--json", expect=0, env=theirs)
@@ -139,6 +152,7 @@ def test_on_the_schema_of_the_next_release_this_one_makes_no_backup(
 
     assert (1, "backup_refused") == (refused.returncode, json.loads(refused.stdout)["error"])
     assert "newer release" in refused.stderr
-    assert json.loads(backed_up.stdout)["schema"] == json.loads(ours.stdout)["schema"] + 1
+    assert kind == json.loads(ours.stdout)["database"]
+    assert json.loads(backed_up.stdout)["schema"] > json.loads(ours.stdout)["schema"]
     assert 1 == theirs_here.returncode
     assert f"made by release '{RELEASE}'" in theirs_here.stderr

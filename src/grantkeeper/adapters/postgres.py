@@ -97,9 +97,13 @@ async def open_postgres(
     first = await first_connect(place)
     try:
         await check(first, whole=place.pooled)
-    finally:
+    except BaseException:
         first.terminate()
-    return PostgresStore(place, connections=connections)
+        await asyncio.sleep(0)
+        raise
+    store = PostgresStore(place, connections=connections)
+    store._pool.adopt(first)
+    return store
 
 
 class PostgresStore:

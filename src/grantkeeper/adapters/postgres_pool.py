@@ -107,6 +107,12 @@ class PostgresPool:
             with suppress(ValueError):
                 self._waiting.remove(turn)
 
+    def adopt(self, connection: Connection) -> None:
+        """Take over one that was made elsewhere in the same way."""
+        self._open += 1
+        self._ages[connection] = self._age
+        self.give_back(connection)
+
     def _wake(self) -> None:
         while self._waiting:
             turn = self._waiting.popleft()

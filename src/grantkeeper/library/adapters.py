@@ -1,5 +1,6 @@
 """Which adapter serves which setting; each is loaded only when it is picked."""
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from grantkeeper.errors import SettingsInvalid
@@ -55,21 +56,35 @@ def journal(settings: Settings) -> Journal:
 
 async def store(settings: Settings) -> Store:
     """
-    The database.
+    The database. A SQLite file is made and migrated as needed; PostgreSQL must have been (`migrate`).
 
     Raises:
-        SettingsInvalid: The file is not grantkeeper's, of a newer release, or half restored.
+        SettingsInvalid: It is not grantkeeper's, of another release, half restored, or its extra is
+            not installed.
         StoreUnavailable: It cannot be opened now.
     """
-    from grantkeeper.adapters.sqlite import open_sqlite
-
-    opened = open_sqlite(settings.database_url)
+    opened = await _opened(settings)
     try:
         await _refuse_half_restored(opened)
     except BaseException:
         await opened.close()
         raise
     return opened
+
+
+async def _opened(settings: Settings) -> Store:
+    if settings.database_file is None:
+        _need_postgres()
+        from grantkeeper.adapters.postgres import open_postgres
+
+        return await open_postgres(
+            settings.database_url,
+            statement_cache=settings.statement_cache,
+            listen_url=settings.listen_url,
+        )
+    from grantkeeper.adapters.sqlite import open_sqlite
+
+    return open_sqlite(settings.database_url)
 
 
 async def _refuse_half_restored(opened: Store) -> None:
@@ -91,7 +106,8 @@ async def backup_source(settings: Settings) -> "Source":
         SettingsInvalid: The URL is wrong.
         StoreUnavailable: It cannot be read now.
     """
-    if _is_postgres(settings):
+    if settings.database_file is None:
+        _need_postgres()
         from grantkeeper.adapters.postgres_backup import PostgresSource
 
         return await PostgresSource.open(_postgres_place(settings))
@@ -108,7 +124,8 @@ async def restore_target(settings: Settings) -> "Target":
         SettingsInvalid: It cannot be grantkeeper's, or is of another release.
         StoreUnavailable: It cannot be used now.
     """
-    if _is_postgres(settings):
+    if settings.database_file is None:
+        _need_postgres()
         from grantkeeper.adapters.postgres_backup import PostgresTarget
 
         return await PostgresTarget.open(_postgres_place(settings))
@@ -117,8 +134,24 @@ async def restore_target(settings: Settings) -> "Target":
     return SqliteTarget(settings.database_file)
 
 
-def _is_postgres(settings: Settings) -> bool:
-    return settings.database_url.startswith(("postgres:", "postgresql:"))
+async def migrate(settings: Settings) -> None:
+    """
+    Bring the database to this release's schema, made where there is none.
+
+    Raises:
+        SettingsInvalid: It is not grantkeeper's, of a newer release, or its extra is not installed.
+        StoreUnavailable: It cannot be changed now.
+    """
+    if settings.database_file is None:
+        _need_postgres()
+        from grantkeeper.adapters.postgres_schema import migrate_postgres
+
+        await migrate_postgres(settings.database_url, listen_url=settings.listen_url)
+    opened = await store(settings)
+    try:
+        await opened.ready()
+    finally:
+        await opened.close()
 
 
 def _postgres_place(settings: Settings) -> "PostgresPlace":
@@ -126,3 +159,11 @@ def _postgres_place(settings: Settings) -> "PostgresPlace":
 
     cache = STATEMENTS if settings.statement_cache is None else settings.statement_cache
     return PostgresPlace(settings.database_url, cache, settings.listen_url)
+
+
+def _need_postgres() -> None:
+    if find_spec("asyncpg") is None:
+        raise SettingsInvalid(
+            ["GRANTKEEPER_DATABASE_URL names a PostgreSQL database, and its driver is not installed"],
+            hint="pip install 'grantkeeper[postgres]'",
+        )
