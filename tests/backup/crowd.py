@@ -31,8 +31,9 @@ INSERT INTO grants (
     id, client_id, issuer, sub, created_at, state, identity_source, requested, granted, generation, lookups,
     revocation_attempts, profile_box, profile_generation, index_version, version
 )
-SELECT '0195aaaa-0000-7000-8000-' || lpad(to_hex(n), 12, '0'), 'crowd', 'https://issuer.example', 'sub-' || n, n,
-    'revoked', 'answer', 'openid', 'openid', 0, '', 0, decode(repeat(md5(n::text), 40), 'hex'), 0, 1, 1
+SELECT '0195aaaa-0000-7000-8000-' || lpad(to_hex(n), 12, '0'), 'crowd', 'https://issuer.example',
+    'sub-' || n, n, 'revoked', 'answer', 'openid', 'openid', 0, '', 0,
+    decode(repeat(md5(n::text), 40), 'hex'), 0, 1, 1
 FROM generate_series(1, {count}) AS n
 """
 
