@@ -289,6 +289,13 @@ class SettingsInvalid(GrantkeeperError):
         return tuple(self.details.get("problems", ()))
 
 
+class BackupRefused(GrantkeeperError):
+    """A backup cannot be made or brought back here; nothing was changed."""
+
+    code, who = "backup_refused", Who.OPERATOR
+    advice = "The sentence says what stands in the way; nothing was written."
+
+
 # -- nobody: later ------------------------------------------------------------------------------
 
 

@@ -69,6 +69,7 @@ CODES = {
     "GrantBlocked": ("grant_blocked", Who.OPERATOR, False),
     "SealBroken": ("seal_broken", Who.OPERATOR, True),
     "SettingsInvalid": ("settings_invalid", Who.OPERATOR, False),
+    "BackupRefused": ("backup_refused", Who.OPERATOR, False),
     "IssuerUnavailable": ("issuer_unavailable", Who.NOBODY, True),
     "StoreUnavailable": ("store_unavailable", Who.NOBODY, True),
     "OutcomeUnknown": ("outcome_unknown", Who.USER, False),

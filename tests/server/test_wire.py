@@ -7,6 +7,7 @@ import pytest
 from grantkeeper.errors import (
     ERRORS,
     AppIdTokenRejected,
+    BackupRefused,
     CallerUnknown,
     ConsentRequired,
     GrantAmbiguous,
@@ -75,7 +76,7 @@ def test_every_error_but_the_settings_own_has_a_row() -> None:
     """
     An error without a row would become a 500.
     """
-    assert set(ERRORS.values()) - {SettingsInvalid} <= set(wire.STATUS)
+    assert set(ERRORS.values()) - {SettingsInvalid, BackupRefused} <= set(wire.STATUS)
 
 
 @pytest.mark.parametrize(("code", "status"), DESIGNED.items())

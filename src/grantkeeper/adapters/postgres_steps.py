@@ -35,7 +35,7 @@ from grantkeeper.ports import (
     Step,
 )
 
-_QUOTED = ("user",)
+QUOTED = ("user",)
 """Columns of ours that PostgreSQL would take for something else."""
 
 _REST = " AND ".join(
@@ -57,7 +57,7 @@ _REST = " AND ".join(
 
 _NUMBERED = {
     name: numbered(text)
-    for name, text in statements("postgres", column_parts(quoted=_QUOTED) | {"rest": _REST}).items()
+    for name, text in statements("postgres", column_parts(quoted=QUOTED) | {"rest": _REST}).items()
 }
 
 SQL = {name: text for name, (text, _) in _NUMBERED.items()}

@@ -163,6 +163,8 @@ def _refuse_foreign(db: apsw.Connection) -> None:
 
 
 def _refuse_strangers(db: apsw.Connection) -> None:
+    if set(applied(db)) - {migration.number for migration in migrations("sqlite")}:
+        return  # a newer release, on whose schema this one runs, may have added tables of its own
     strangers = sorted(_tables(db) - _OURS)
     if strangers:
         raise SettingsInvalid(
@@ -216,7 +218,7 @@ def migrate(db: apsw.Connection) -> tuple[int, ...]:
             )
             run = shipped
         else:
-            run = pending(shipped, _applied(db))
+            run = pending(shipped, applied(db))
             for migration in run:
                 db.execute(migration.text)
         db.executemany(
@@ -232,7 +234,8 @@ def migrate(db: apsw.Connection) -> tuple[int, ...]:
     return tuple(migration.number for migration in run)
 
 
-def _applied(db: apsw.Connection) -> dict[int, Applied]:
+def applied(db: apsw.Connection) -> dict[int, Applied]:
+    """What the database remembers of its migrations, by number."""
     columns = {name for (name,) in rows(db, "SELECT name FROM pragma_table_info('migrations')")}
     oldest = "oldest" if "oldest" in columns else "0"
     found = rows(db, f"SELECT number, checksum, {oldest} FROM migrations")  # noqa: S608 - one of two words
@@ -240,7 +243,7 @@ def _applied(db: apsw.Connection) -> dict[int, Applied]:
 
 
 def _outstanding(db: apsw.Connection) -> bool:
-    return bool(pending(migrations("sqlite"), _applied(db)))
+    return bool(pending(migrations("sqlite"), applied(db)))
 
 
 _FACTS = {

@@ -13,6 +13,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import grantkeeper
 from grantkeeper.cli import callers, grants, keys, panic, setup, use
+from grantkeeper.cli.backup import backup, restore
 from grantkeeper.cli.common import USAGE, complain, exit_status
 from grantkeeper.cli.demo import demo
 from grantkeeper.cli.doctor import doctor
@@ -46,6 +47,8 @@ app.command(_grants)
 app.command(_callers)
 app.command(_panic)
 app.command(_keys)
+app.command(backup)
+app.command(restore)
 app.command(doctor)
 app.command(setup.emulator)
 app.command(demo)

@@ -1,10 +1,15 @@
 """Which adapter serves which setting; each is loaded only when it is picked."""
 
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from grantkeeper.errors import SettingsInvalid
 from grantkeeper.ports import Clock, Dice, Http, Journal, Sealer, Store
 from grantkeeper.settings import Settings
+
+if TYPE_CHECKING:
+    from grantkeeper.adapters.archive import Source, Target
+    from grantkeeper.adapters.postgres_connect import PostgresPlace
 
 
 def clock(settings: Settings) -> Clock:
@@ -55,9 +60,20 @@ async def store(settings: Settings) -> Store:
     The database. A SQLite file is made and migrated as needed; PostgreSQL must have been (`migrate`).
 
     Raises:
-        SettingsInvalid: It is not grantkeeper's, of another release, or its extra is not installed.
+        SettingsInvalid: It is not grantkeeper's, of another release, half restored, or its extra is
+            not installed.
         StoreUnavailable: It cannot be opened now.
     """
+    opened = await _opened(settings)
+    try:
+        await _refuse_half_restored(opened)
+    except BaseException:
+        await opened.close()
+        raise
+    return opened
+
+
+async def _opened(settings: Settings) -> Store:
     if settings.database_file is None:
         _need_postgres()
         from grantkeeper.adapters.postgres import open_postgres
@@ -70,6 +86,53 @@ async def store(settings: Settings) -> Store:
     from grantkeeper.adapters.sqlite import open_sqlite
 
     return open_sqlite(settings.database_url)
+
+
+async def _refuse_half_restored(opened: Store) -> None:
+    from grantkeeper.adapters.archive import RESTORING
+
+    if await opened.mark(RESTORING) is not None:
+        raise SettingsInvalid(
+            ["a restore into this database was begun and is not finished: nothing of it is there yet"],
+            hint="Wait for it if it runs; else run grantkeeper restore FILE again.",
+        )
+
+
+async def backup_source(settings: Settings) -> "Source":
+    """
+    The database as it is now, to be backed up.
+
+    Raises:
+        BackupRefused: There is none, or this release cannot back it up whole.
+        SettingsInvalid: The URL is wrong.
+        StoreUnavailable: It cannot be read now.
+    """
+    if settings.database_file is None:
+        _need_postgres()
+        from grantkeeper.adapters.postgres_backup import PostgresSource
+
+        return await PostgresSource.open(_postgres_place(settings))
+    from grantkeeper.adapters.sqlite_backup import SqliteSource
+
+    return SqliteSource(settings.database_file)
+
+
+async def restore_target(settings: Settings) -> "Target":
+    """
+    The database that is to be filled.
+
+    Raises:
+        SettingsInvalid: It cannot be grantkeeper's, or is of another release.
+        StoreUnavailable: It cannot be used now.
+    """
+    if settings.database_file is None:
+        _need_postgres()
+        from grantkeeper.adapters.postgres_backup import PostgresTarget
+
+        return await PostgresTarget.open(_postgres_place(settings))
+    from grantkeeper.adapters.sqlite_backup import SqliteTarget
+
+    return SqliteTarget(settings.database_file)
 
 
 async def migrate(settings: Settings) -> None:
@@ -90,6 +153,13 @@ async def migrate(settings: Settings) -> None:
         await opened.ready()
     finally:
         await opened.close()
+
+
+def _postgres_place(settings: Settings) -> "PostgresPlace":
+    from grantkeeper.adapters.postgres_connect import STATEMENTS, PostgresPlace
+
+    cache = STATEMENTS if settings.statement_cache is None else settings.statement_cache
+    return PostgresPlace(settings.database_url, cache, settings.listen_url)
 
 
 def _need_postgres() -> None:
