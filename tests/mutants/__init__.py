@@ -35,7 +35,7 @@ class Mutant:
 def mutant(name: str) -> Mutant:
     """The mutant of that name."""
     module = import_module(f"tests.mutants.{name}")
-    return Mutant(name, module.TEST, module.__doc__, module.mutate)
+    return Mutant(name, module.TEST, module.__doc__ or "", module.mutate)
 
 
 def names() -> list[str]:

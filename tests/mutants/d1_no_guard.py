@@ -2,22 +2,21 @@
 
 from typing import Any
 
-from grantkeeper.adapters.sqlite import SqliteStore
-from grantkeeper.model import Held, Lease
+from grantkeeper.model import Lease
 from tests.mutants import Replace
+from tests.mutants.stores import Method, believed, replace_method
 
 TEST = "test_d1_processes_share_one_refresh"
 
 
 def mutate(replace: Replace) -> None:
-    """Replace `SqliteStore.take`, and let the look at the lease before sending see what was claimed."""
-    check = SqliteStore.check
+    """Replace the taking of a lease, and let the look at it before sending believe what was taken."""
 
-    async def take(self: SqliteStore, name: str, owner: str, *, seconds: float) -> Lease | Held:
-        return Lease(name, owner, 0, seconds)
+    def everybodys(take: Method) -> Method:
+        async def taken(self: Any, name: str, owner: str, *, seconds: float) -> Lease:
+            return Lease(name, owner, 0, seconds)
 
-    async def checked(self: SqliteStore, lease: Lease) -> Any:
-        return lease.remaining if lease.version == 0 else await check(self, lease)
+        return taken
 
-    replace(SqliteStore, "take", take)
-    replace(SqliteStore, "check", checked)
+    replace_method(replace, "take", everybodys)
+    replace_method(replace, "check", believed)

@@ -2,27 +2,26 @@
 
 from typing import Any
 
-from grantkeeper.adapters.sqlite import SqliteStore
 from grantkeeper.model import Held, Lease
 from tests.mutants import Replace
+from tests.mutants.stores import Method, believed, replace_method
 
 TEST = "test_d4_without_the_lease_nothing_is_sent"
 
 
 def mutate(replace: Replace) -> None:
-    """Replace `SqliteStore.take`, and let the look at the lease before sending see what was claimed."""
-    take, check = SqliteStore.take, SqliteStore.check
+    """Replace the taking of a lease, and let the look at it before sending believe what was taken."""
     refused: set[str] = set()
 
-    async def impatient(self: SqliteStore, name: str, owner: str, *, seconds: float) -> Lease | Held:
-        claim = await take(self, name, owner, seconds=seconds)
-        if isinstance(claim, Held) and owner in refused:
-            return Lease(name, owner, 0, seconds)
-        refused.add(owner)
-        return claim
+    def impatient(take: Method) -> Method:
+        async def taken(self: Any, name: str, owner: str, *, seconds: float) -> Lease | Held:
+            claim: Lease | Held = await take(self, name, owner, seconds=seconds)
+            if isinstance(claim, Held) and owner in refused:
+                return Lease(name, owner, 0, seconds)
+            refused.add(owner)
+            return claim
 
-    async def checked(self: SqliteStore, lease: Lease) -> Any:
-        return lease.remaining if lease.version == 0 else await check(self, lease)
+        return taken
 
-    replace(SqliteStore, "take", impatient)
-    replace(SqliteStore, "check", checked)
+    replace_method(replace, "take", impatient)
+    replace_method(replace, "check", believed)

@@ -1,4 +1,4 @@
-"""D8, a valid token refused after an early failure: trouble at the issuer is told to whoever could be served."""
+"""D8, a valid token refused after an early failure: trouble at the issuer reaches who could be served."""
 
 from grantkeeper.keeper import access
 from tests.mutants import Replace

@@ -38,7 +38,7 @@ class Process:
         self.log = log
         self.url = ""
         with log.open("wb") as out:
-            self.popen = subprocess.Popen(
+            self.popen = subprocess.Popen(  # noqa: S603 - the command is the test's own
                 list(command),
                 cwd=folder,
                 env=dict(environment),
