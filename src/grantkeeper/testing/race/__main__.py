@@ -1,4 +1,4 @@
-"""``python -m grantkeeper.testing.race [PART …] [--nodes N] [--seed N] [--json]``: races grantkeeper itself."""
+"""``python -m grantkeeper.testing.race [PART …] [--nodes N] [--json]``: races grantkeeper itself."""
 
 import argparse
 import sys

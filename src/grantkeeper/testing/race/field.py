@@ -173,9 +173,10 @@ class Field:
     async def quiet(self, mark: int, least: int) -> None:
         """Wait until *least* refreshes came after *mark*, and then until no more come."""
         await self.arrived(mark, least)
-        count = -1
-        while count != (count := len(await self.since(mark))):
+        before, now = -1, len(await self.since(mark))
+        while before != now:
             await asyncio.sleep(QUIET)
+            before, now = now, len(await self.since(mark))
 
     async def strangers(self, tally: Tally) -> tuple[int, int]:
         """Of the tokens handed out, how many are another person's, and how many the issuer does not take."""
@@ -200,13 +201,13 @@ class Field:
     async def lost(self, people: Iterable[Person]) -> list[Person]:
         """An hour later, whose grant gives no token any more."""
         await self.pass_time(LIFE + 100)
-        missing = []
-        for person in people:
-            if self.target.token(await self.patiently(person)) is None:
-                missing.append(person)
-        return missing
+        asked = list(people)
+        replies = await asyncio.gather(*(self.patiently(person) for person in asked))
+        return [
+            person for person, reply in zip(asked, replies, strict=True) if self.target.token(reply) is None
+        ]
 
-    async def patiently(self, person: Person, seconds: float = 15.0) -> Reply:
+    async def patiently(self, person: Person, seconds: float = 8.0) -> Reply:
         """Ask until there is a token, or an answer that says that coming back is no use."""
         until = time.monotonic() + seconds
         while True:

@@ -1,4 +1,4 @@
-"""HTTP of one request on a connection of its own, bare, so that any process may take it and any may cut it."""
+"""HTTP of one request on a connection of its own, bare, so that any process may take or cut it."""
 
 import asyncio
 import time
@@ -59,7 +59,7 @@ def _parsed(text: bytes) -> tuple[int, bytes]:
 
 def _unchunked(text: bytes) -> tuple[bool, bytes]:
     """Whether the last chunk is there, and what the chunks hold."""
-    pieces = []
+    pieces: list[bytes] = []
     while text:
         size, mark, rest = text.partition(b"\r\n")
         length = int(size.partition(b";")[0] or b"0", 16) if mark else 0

@@ -54,11 +54,8 @@ class Outcome:
     def verdict(self, defect: str) -> tuple[Verdict, str]:
         """On one of `DEFECTS`: shown if any part showed it."""
         found = [result.verdicts[defect] for result in self.results if defect in result.verdicts]
-        for wanted in (Verdict.SHOWN, Verdict.NOT_SHOWN, Verdict.CANNOT_TELL):
-            for verdict, why in found:
-                if verdict is wanted:
-                    return verdict, why
-        return Verdict.CANNOT_TELL, "no part that was run can show it"
+        ranked = sorted(found, key=lambda one: list(Verdict).index(one[0]))
+        return next(iter(ranked), (Verdict.CANNOT_TELL, "no part that was run can show it"))
 
     @property
     def shown(self) -> list[str]:

@@ -229,7 +229,7 @@ TROUBLES = {"status_503": {}, "status_429": {"retry_after": 1}, "cut_before": {}
 
 
 async def trouble(field: Field, sizes: Sizes) -> Result:
-    """The issuer fails for a while: valid tokens are served, others come back, and only a refusal is final."""
+    """The issuer fails for a while: valid tokens are served, and only a refusal is final."""
     valid = denied = condemned = 0
     for fault, options in TROUBLES.items():
         early, late = await field.sign_in(2)
@@ -275,7 +275,7 @@ async def trouble(field: Field, sizes: Sizes) -> Result:
 
 
 async def departures(field: Field, sizes: Sizes) -> Result:
-    """The only caller hangs up while the issuer, which rotates, thinks: the refresh is finished and stored."""
+    """The only caller hangs up while the issuer, which rotates, thinks: the refresh is stored."""
     await away(field.issuer.rotate, True)
     people = await field.sign_in(3)
     twice = 0

@@ -17,7 +17,8 @@ class Race:
     """
     A race of one service against itself, over processes, on 127.0.0.1.
 
-    The parts are ``storm``, ``rotation``, ``kills``, ``rotation-kills``, ``slow``, ``trouble``, ``departures`` and ``loser``.
+    The parts are ``storm``, ``rotation``, ``kills``, ``rotation-kills``, ``slow``, ``trouble``,
+    ``departures`` and ``loser``.
 
     Args:
         nodes: Processes of the service, two at least.
