@@ -28,7 +28,6 @@ from grantkeeper.testing.processes import without_settings
 from grantkeeper.testing.race import PARTS, Ask, Outcome, Place, Race, Sizes, Target, side_by_side
 from grantkeeper.testing.race.ours import Grantkeeper
 
-
 NODE = """\
 import sys
 from google.oauth2 import credentials
@@ -36,7 +35,7 @@ credentials._GOOGLE_OAUTH2_TOKEN_ENDPOINT = sys.argv[1]
 from bench.handwritten import main
 main()
 """
-"""google-auth reads the address of Google's token endpoint from no file: the emulator takes its place here."""
+"""google-auth's address of the token endpoint cannot be set: here the emulator takes its place."""
 
 
 class Handwritten(Target):

@@ -114,4 +114,4 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return str(value) if isinstance(value, int) else f"{value:.2f}"
