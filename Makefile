@@ -22,7 +22,7 @@ export PYTHON UV WORKERS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-whole test-ground test-pythons check bench chaos docs lock clean FORCE
+.PHONY: help demo test test-whole test-ground test-pythons check bench race chaos docs lock clean FORCE
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
@@ -64,6 +64,9 @@ docs: $(TEST)/.made ## Build the documentation into .build/docs
 
 bench: $(TEST)/.made ## Measure: hot path, hand-written rival, library, memory, millions of grants
 	$(TEST)/bin/python -m bench $(ARGS)
+
+race: $(TEST)/.made ## Race grantkeeper and the hand-written service, side by side
+	$(TEST)/bin/python -m bench.race $(ARGS)
 
 chaos: $(TEST)/.made ## Kill and race real processes for some minutes
 	$(TEST)/bin/python -m tests.chaos $(ARGS)

@@ -5,12 +5,9 @@ Every process is a session of its own, is ended by its process id alone, and lis
 """
 
 import json
-import os
 import random
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,10 +18,9 @@ import apsw
 
 import grantkeeper
 from grantkeeper.testing.google import GoogleEmulator
+from grantkeeper.testing.processes import STOP_LIMIT, Process, without_settings
 
 SCOPES = ("openid", "email", "profile", "https://www.googleapis.com/auth/drive.appdata")
-START_LIMIT = 90.0
-STOP_LIMIT = 60.0
 
 CONFIG = """\
 database_url = "{database}"
@@ -42,15 +38,14 @@ scopes = {scopes}
 
 def _environment() -> dict[str, str]:
     """Ours without settings of grantkeeper; children see the package that we see, whatever their folder."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("GRANTKEEPER_")}
-    return kept | {"PYTHONPATH": str(Path(grantkeeper.__file__).parent.parent)}
+    return without_settings() | {"PYTHONPATH": str(Path(grantkeeper.__file__).parent.parent)}
 
 
 def _command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "grantkeeper.cli", *arguments]
 
 
-class Node:
+class Node(Process):
     """
     A process of the service, by itself or the parent of workers.
 
@@ -60,55 +55,9 @@ class Node:
     """
 
     def __init__(self, folder: Path, log: Path, workers: int) -> None:
-        self.log = log
         self.workers = workers
-        self.url = ""
-        with log.open("wb") as out:
-            self.process = subprocess.Popen(
-                _command(["serve", "--port", "0", "--workers", str(workers)]),
-                cwd=folder,
-                env=_environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=out,
-                start_new_session=True,
-            )
-
-    def ready(self) -> Self:
-        """Wait until it answers."""
-        until = time.monotonic() + START_LIMIT
-        mark = "grantkeeper: listening on "
-        while not self.url:
-            lines = self.log.read_text(errors="replace").splitlines()
-            self.url = next((line.removeprefix(mark) for line in lines if line.startswith(mark)), "")
-            if self.process.poll() is not None or time.monotonic() > until:
-                raise AssertionError("a node does not start:\n" + "\n".join(lines[-20:]))
-            time.sleep(0.02)
-        return self
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self.process.poll() is None
-
-    def kill(self) -> None:
-        """Kill it at once, as the system does when memory runs out."""
-        self.process.kill()
-        self.process.wait()
-
-    def signal(self) -> None:
-        """Ask it to end."""
-        self.process.send_signal(signal.SIGTERM)
-
-    def stop(self) -> int:
-        """End in peace; the exit status."""
-        if self.alive:
-            self.signal()
-        try:
-            return self.process.wait(STOP_LIMIT)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            raise AssertionError("a node does not end when it is told to") from None
+        serve = _command(["serve", "--port", "0", "--workers", str(workers)])
+        super().__init__(serve, folder=folder, environment=_environment(), log=log)
 
 
 class Town:
