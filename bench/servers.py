@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +102,30 @@ def bare(size: int, *, guarded: bool = False) -> Iterator[Server]:
 
 
 @contextmanager
-def handwritten(environment: Mapping[str, str]) -> Iterator[Server]:
-    """The usual service, written by hand."""
-    with process(["-m", "bench.handwritten"], {**os.environ, **environment}, ROOT) as server:
+def nodes(stage: Stage, count: int) -> Iterator[list[Server]]:
+    """So many processes of grantkeeper on one database, each a node of its own."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(service(stage)) for _ in range(count)]
+
+
+@contextmanager
+def emulator(directory: Path, clock_file: Path) -> Iterator[Server]:
+    """The issuer: ``grantkeeper emulator``, whose clock others may follow."""
+    command = ["-m", "grantkeeper.cli", "emulator", "--port", "0", "--clock-file", str(clock_file)]
+    with process(command, os.environ, directory) as server:
         yield server
+
+
+@contextmanager
+def handwritten(environment: Mapping[str, str], module: str = "bench.handwritten") -> Iterator[Server]:
+    """The usual service, written by hand."""
+    with process(["-m", module], {**os.environ, **environment}, ROOT) as server:
+        yield server
+
+
+@contextmanager
+def usual(environment: Mapping[str, str], count: int) -> Iterator[list[Server]]:
+    """So many processes of the usual service for PostgreSQL, all on one database."""
+    module = "bench.handwritten_postgres"
+    with ExitStack() as stack:
+        yield [stack.enter_context(handwritten(environment, module)) for _ in range(count)]
