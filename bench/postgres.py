@@ -21,6 +21,9 @@ from tests.postgres import PostgresServer
 
 T = TypeVar("T")
 
+Connection = Any
+"""asyncpg's, which has no types."""
+
 TOLD = (
     "fsync",
     "synchronous_commit",
@@ -67,14 +70,14 @@ def server(sizes: Sizes) -> Iterator[PostgresServer]:
 def describe(url: str) -> str:
     """The server in a sentence: its version and the settings that matter here."""
 
-    async def read(db: "asyncpg.Connection[Any]") -> str:
+    async def read(db: Connection) -> str:
         settings = [f"`{name}` {await db.fetchval(f'SHOW {name}')}" for name in TOLD]
         return f"PostgreSQL {await db.fetchval('SHOW server_version')}, {', '.join(settings)}"
 
     return ask(url, read)
 
 
-def ask(url: str, errand: Callable[["asyncpg.Connection[Any]"], Awaitable[T]]) -> T:
+def ask(url: str, errand: Callable[[Connection], Awaitable[T]]) -> T:
     """What *errand* brings from a connection of its own."""
 
     async def run() -> T:
@@ -115,17 +118,19 @@ class Counters:
         hot: Of the *updated* rows, those that no index had to hear of.
     """
 
-    wal: int
-    pages: int
-    transactions: int
-    inserted: int
-    updated: int
-    hot: int
-    deleted: int
+    wal: float
+    pages: float
+    transactions: float
+    inserted: float
+    updated: float
+    hot: float
+    deleted: float
 
-    def since(self, before: "Counters") -> "Counters":
-        """What was done after *before*."""
-        return Counters(*(getattr(self, one.name) - getattr(before, one.name) for one in fields(Counters)))
+    def __sub__(self, other: "Counters") -> "Counters":
+        return Counters(*(getattr(self, one.name) - getattr(other, one.name) for one in fields(Counters)))
+
+    def __mul__(self, factor: float) -> "Counters":
+        return Counters(*(getattr(self, one.name) * factor for one in fields(Counters)))
 
 
 COUNTERS = """
@@ -141,8 +146,8 @@ FROM pg_stat_user_tables
 def counters(url: str) -> Counters:
     """The numbers now."""
 
-    async def read(db: "asyncpg.Connection[Any]") -> Counters:
-        return Counters(*map(int, await db.fetchrow(COUNTERS)))
+    async def read(db: Connection) -> Counters:
+        return Counters(*map(float, await db.fetchrow(COUNTERS)))
 
     return ask(url, read)
 
@@ -155,7 +160,7 @@ def checkpoint(url: str) -> None:
 def settle(url: str) -> None:
     """Clean and analyse every table, and write everything to disk: what follows begins in peace."""
 
-    async def run(db: "asyncpg.Connection[Any]") -> None:
+    async def run(db: Connection) -> None:
         await db.execute("VACUUM (ANALYZE)")
         await db.execute("CHECKPOINT")
 
@@ -174,7 +179,7 @@ WHERE c.relkind IN ('r', 'p') AND n.nspname = current_schema() AND c.relname = A
 def table_bytes(url: str, *tables: str) -> Mapping[str, tuple[int, int]]:
     """The size of each table in bytes, and that of its indexes."""
 
-    async def read(db: "asyncpg.Connection[Any]") -> Mapping[str, tuple[int, int]]:
+    async def read(db: Connection) -> Mapping[str, tuple[int, int]]:
         return {name: (table, indexes) for name, table, indexes in await db.fetch(SIZES, list(tables))}
 
     return ask(url, read)
@@ -186,7 +191,7 @@ def table_bytes(url: str, *tables: str) -> Mapping[str, tuple[int, int]]:
 def commits_per_second(url: str, seconds: float) -> float:
     """How often one connection can change one small row and have it on disk: what nothing can beat."""
 
-    async def run(db: "asyncpg.Connection[Any]") -> float:
+    async def run(db: Connection) -> float:
         await db.execute("CREATE TABLE IF NOT EXISTS baseline (one int, at float8)")
         await db.execute("INSERT INTO baseline VALUES (1, 0)")
         change = await db.prepare("UPDATE baseline SET at = at + 1")

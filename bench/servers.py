@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,10 +103,20 @@ def bare(size: int, *, guarded: bool = False) -> Iterator[Server]:
 
 
 @contextmanager
-def nodes(stage: Stage, count: int) -> Iterator[list[Server]]:
-    """So many processes of grantkeeper on one database, each a node of its own."""
+def together(*starting: AbstractContextManager[Server]) -> Iterator[list[Server]]:
+    """Several processes, started at the same time."""
     with ExitStack() as stack:
-        yield [stack.enter_context(service(stage)) for _ in range(count)]
+        with ThreadPoolExecutor(len(starting)) as pool:
+            entered = [pool.submit(one.__enter__) for one in starting]
+        for one, future in zip(starting, entered, strict=True):
+            if future.exception() is None:
+                stack.push(one)
+        yield [future.result() for future in entered]
+
+
+def nodes(stage: Stage, count: int) -> AbstractContextManager[list[Server]]:
+    """So many processes of grantkeeper on one database, each a node of its own."""
+    return together(*(service(stage) for _ in range(count)))
 
 
 @contextmanager
@@ -123,9 +134,6 @@ def handwritten(environment: Mapping[str, str], module: str = "bench.handwritten
         yield server
 
 
-@contextmanager
-def usual(environment: Mapping[str, str], count: int) -> Iterator[list[Server]]:
+def usual(environment: Mapping[str, str], count: int) -> AbstractContextManager[list[Server]]:
     """So many processes of the usual service for PostgreSQL, all on one database."""
-    module = "bench.handwritten_postgres"
-    with ExitStack() as stack:
-        yield [stack.enter_context(handwritten(environment, module)) for _ in range(count)]
+    return together(*(handwritten(environment, "bench.handwritten_postgres") for _ in range(count)))
