@@ -133,7 +133,7 @@ def run(load: Load) -> Outcome:
             line = lines[number]
             piece = line.socket.recv(65536)
             if not piece:
-                raise ConnectionError("the server hung up")
+                raise ConnectionError(f"the server hung up {refusal[:600]}".rstrip())
             whole = line.got = line.got + piece
             end = whole.find(b"\r\n\r\n") + 4
             if end < 4 or len(whole) < end + (size := _length(whole, end)):
