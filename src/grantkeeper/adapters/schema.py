@@ -8,7 +8,7 @@ with its number; once released it never changes, and its checksum proves it.
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -19,7 +19,9 @@ from grantkeeper.errors import SettingsInvalid
 
 _NAME = re.compile(r"^-- name: ([a-z_]+)$", re.MULTILINE)
 _OLDEST = re.compile(r"-- oldest: ([0-9]+)\n")
+_OUTSIDE = re.compile(r"^-- outside a transaction$", re.MULTILINE)
 _MIGRATION = re.compile(r"^([0-9]{4})_([a-z0-9_]+)\.sql$")
+_PLACE = re.compile(r"\?|(?<!:):([a-z_]+)")
 
 
 def _home(database: str) -> Traversable:
@@ -47,13 +49,37 @@ def named_statements(text: str, parts: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def column_parts(mark: str = "?") -> dict[str, str]:
+def numbered(text: str) -> tuple[str, tuple[str, ...]]:
+    """
+    *text* with ``$1``, ``$2``, … where it has ``?`` (each its own) or ``:name`` (each name one).
+
+    Returns:
+        It and the names, in the order of their numbers.
+    """
+    names: list[str] = []
+
+    def number(found: re.Match[str]) -> str:
+        name = found[1] or f"{len(names) + 1}"
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    return _PLACE.sub(number, text), tuple(names)
+
+
+def column_parts(mark: str = "?", *, quoted: Collection[str] = ()) -> dict[str, str]:
     """
     What statements name in braces: each list of columns, and under ``…_marks`` as many placeholders.
 
     ``token_padding`` is as many NULLs as a token is narrower than a grant.
+
+    Args:
+        quoted: Columns whose names are words of the database's own.
     """
-    parts = {name: column_text(columns) for name, columns in LISTS.items()}
+    parts = {
+        name: column_text(f'"{column}"' if column in quoted else column for column in columns)
+        for name, columns in LISTS.items()
+    }
     parts |= {f"{name}_marks": column_text([mark] * len(columns)) for name, columns in LISTS.items()}
     return parts | {"token_padding": column_text(["NULL"] * (len(LISTS["grant"]) - len(LISTS["token"])))}
 
@@ -81,7 +107,9 @@ class Migration:
     One step from a schema to the next; *checksum* is the SHA-256 of its text.
 
     Its first line may say ``-- oldest: N``: releases that know only the migrations up to N run on
-    what it makes, so that it can be applied before they are replaced.
+    what it makes, so that it can be applied before they are replaced. A line may say ``-- outside a
+    transaction``, for what PostgreSQL does only there, such as building an index while the table is in
+    use; its statements must then bear being run twice.
     """
 
     number: int
@@ -93,6 +121,17 @@ class Migration:
         """The last migration of the oldest release that runs on what this one makes."""
         match = _OLDEST.match(self.text)
         return self.number if match is None else int(match[1])
+
+    @property
+    def outside(self) -> bool:
+        """Whether its statements are run one by one, each a transaction by itself."""
+        return _OUTSIDE.search(self.text) is not None
+
+    @property
+    def statements(self) -> tuple[str, ...]:
+        """Its statements; each ends with a semicolon at the end of a line."""
+        lines = "\n".join(line for line in self.text.splitlines() if not line.lstrip().startswith("--"))
+        return tuple(filter(None, (part.strip() for part in re.split(r";[ ]*(?:\n|\Z)", lines))))
 
     @property
     def checksum(self) -> str:

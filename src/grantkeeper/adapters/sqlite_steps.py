@@ -28,6 +28,7 @@ from grantkeeper.adapters.records import (
     signing_key_row,
     token_row,
 )
+from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, NODE_SECONDS
 from grantkeeper.adapters.schema import column_parts, statements
 from grantkeeper.adapters.sqlite_file import rows
 from grantkeeper.errors import StoreConflict
@@ -67,17 +68,6 @@ _REST = " AND ".join(
 )
 
 SQL = statements("sqlite", column_parts() | {"rest": _REST})
-
-FEED_SECONDS = 600
-FEED_ROWS = 100_000
-"""The change feed keeps this much; a reader that was away longer looks at everything again."""
-
-NODE_SECONDS = 3600
-"""A node that was not heard for this long is gone."""
-
-LEASE_SECONDS = 600
-"""A lease that ended this long ago was never given back: its owner is dead."""
-
 
 # -- the steps of a commit ----------------------------------------------------------------------
 

@@ -1,0 +1,192 @@
+"""
+The statements of PostgreSQL by name, and what a commit's steps do inside a transaction.
+
+Most steps are one statement. A commit of one such step needs no transaction
+around it, and `single` tells which statement that is.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, assert_never
+
+from grantkeeper.adapters.postgres_pool import Connection
+from grantkeeper.adapters.postgres_work import PostgresWork
+from grantkeeper.adapters.records import (
+    Row,
+    caller_of,
+    event_row,
+    grant_content,
+    grant_indexed,
+    grant_row,
+    instant,
+    token_row,
+)
+from grantkeeper.adapters.schema import column_parts, numbered, statements
+from grantkeeper.errors import StoreConflict
+from grantkeeper.model import AuditEvent, Caller, DataKey, Grant, KeyKind, Redemption
+from grantkeeper.ports import (
+    Delete,
+    DropTokens,
+    Insert,
+    Note,
+    PutToken,
+    Release,
+    Replace,
+    Settle,
+    Step,
+)
+
+_QUOTED = ("user",)
+"""Columns of ours that PostgreSQL would take for something else."""
+
+_REST = " AND ".join(
+    [
+        "(:client_ids::text[] IS NULL OR client_id = ANY (:client_ids::text[]))",
+        *(
+            f"(:{name}::{kind} IS NULL OR {column} = :{name})"
+            for name, column, kind in (
+                ("issuer", "issuer", "text"),
+                ("sub", "sub", "text"),
+                ("user", '"user"', "text"),
+                ("project", "project", "text"),
+                ("state", "state", "text"),
+                ("email_index", "email_index", "bytea"),
+            )
+        ),
+    ]
+)
+
+_NUMBERED = {
+    name: numbered(text)
+    for name, text in statements("postgres", column_parts(quoted=_QUOTED) | {"rest": _REST}).items()
+}
+
+SQL = {name: text for name, (text, _) in _NUMBERED.items()}
+
+NAMES = {name: names for name, (_, names) in _NUMBERED.items()}
+"""The names of a statement's values, in their order, for those that name them."""
+
+# -- the steps of a commit ----------------------------------------------------------------------
+
+
+def statement(step: Step) -> tuple[str, Row, str | None]:
+    """
+    The statement of *step*, its values, and what it means that it changed nothing.
+
+    ``None`` there: that is well.
+    """
+    match step:
+        case Replace(grant):
+            return "replace_grant", _replaced(grant), f"grant {grant.id} was saved in between"
+        case Insert(grant):
+            return (
+                "insert_grant",
+                grant_row(grant, version=1),
+                f"the client and subject of {grant.id} have a grant",
+            )
+        case Delete(grant_id, version):
+            return "delete_grant", (grant_id, version), f"grant {grant_id} was saved in between"
+        case PutToken(token):
+            return "put_token", token_row(token), None
+        case DropTokens(grant_id):
+            return "drop_tokens", (grant_id,), None
+        case Settle(redemption):
+            return "settle", _settled(redemption), "the redemption is no longer its owner's"
+        case Release(lease):
+            return "release_lease", (lease.name, lease.version, lease.owner), None
+        case Note(event):
+            return "append_events", events_columns([event]), None
+        case _:
+            assert_never(step)
+
+
+def _replaced(grant: Grant) -> Row:
+    used = None if grant.used_at is None else instant(grant.used_at)
+    return (*grant_content(grant), used, *grant_indexed(grant), grant.id, grant.version)
+
+
+def _settled(redemption: Redemption) -> Row:
+    return (
+        redemption.code_hash,
+        redemption.owner,
+        redemption.state.value,
+        instant(redemption.keep_until),
+        redemption.fingerprint,
+        redemption.data_key,
+        redemption.outcome,
+        None if redemption.settled_at is None else instant(redemption.settled_at),
+        redemption.grant_id,
+        redemption.index_version,
+    )
+
+
+async def commit(work: PostgresWork, steps: Sequence[Step]) -> None:
+    """
+    All of *steps* in their order, or none.
+
+    Raises:
+        StoreConflict: A step's condition does not hold.
+    """
+    if len(steps) == 1:
+        name, values, failed = statement(steps[0])
+        if not await work.write(name, *values) and failed is not None:
+            raise StoreConflict(failed)
+        return
+
+    async def body(connection: Connection) -> None:
+        for name, values, failed in map(statement, steps):
+            if not await work.rows(connection, name, *values) and failed is not None:
+                raise StoreConflict(failed)
+
+    if steps:
+        await work.transaction("commit", body)
+
+
+def told(steps: Iterable[Step]) -> bool:
+    """Whether *steps* write a line of the change feed."""
+    return any(isinstance(step, Insert | Replace | Delete) for step in steps)
+
+
+def events_columns(events: Sequence[AuditEvent]) -> tuple[list[Any], ...]:
+    """Audit events, turned from rows into columns."""
+    return tuple(list(column) for column in zip(*map(event_row, events), strict=True))
+
+
+# -- what needs more than one statement ---------------------------------------------------------
+
+
+async def revoke_caller(work: PostgresWork, connection: Connection, name_or_id: str, at: int) -> Caller | None:
+    """End a caller's access, once: a later call leaves the first time as it is."""
+    found = await work.rows(connection, "caller_named", name_or_id)
+    if not found:
+        return None
+    caller = caller_of(found[0])
+    if await work.rows(connection, "revoke_caller", caller.id, at):
+        found = await work.rows(connection, "caller_named", caller.id)
+        return caller_of(found[0])
+    if caller.revoked_at is None:
+        # Somebody else has just done it.
+        found = await work.rows(connection, "caller_named", caller.id)
+        return caller_of(found[0]) if found else None
+    return caller
+
+
+DATA_KEYS = {
+    KeyKind.GRANT: ("data_keys_of_grants", "rewrap_grants"),
+    KeyKind.REDEMPTION: ("data_keys_of_redemptions", "rewrap_redemptions"),
+    KeyKind.SIGNING_KEY: ("data_keys_of_signing_keys", "rewrap_signing_keys"),
+}
+"""The statements that find and replace the wrapped keys of a kind."""
+
+
+async def rewrap(
+    work: PostgresWork, connection: Connection, changes: Sequence[tuple[DataKey, bytes]]
+) -> int:
+    """Put newly wrapped keys in the place of unchanged old ones; how many."""
+    count = 0
+    for kind, (_, name) in DATA_KEYS.items():
+        of_kind = [(key.id, key.wrapped, new) for key, new in changes if key.kind is kind]
+        if of_kind:
+            columns = (list(column) for column in zip(*of_kind, strict=True))
+            count += len(await work.rows(connection, name, *columns))
+    return count
+
