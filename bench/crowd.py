@@ -24,7 +24,6 @@ from bench.stage import SPAN, Person, Stage, empty, populate, sealed_grant, stra
 from grantkeeper.adapters.records import GRANT, TOKEN, grant_row, token_row
 from grantkeeper.library import adapters
 from grantkeeper.model import Grant, StoredToken
-from grantkeeper.ports import Store
 from grantkeeper.settings import load_settings
 from tests.postgres import PostgresServer
 
@@ -56,11 +55,9 @@ def furnish(
     registration = None if issuer is None else issuer.registration
     stage = empty(directory, started.url(started.create()), registration, **settings)
     migrate(stage)
+    asyncio.run(_populate(stage, [] if others else people))
     if others:
-        asyncio.run(populate(stage, asyncio.run(_store(stage)), []))
         _crowd(started, stage, people, others)
-    else:
-        asyncio.run(_populate(stage, people))
     postgres.settle(stage.database)
     return stage
 
@@ -75,12 +72,9 @@ def migrate(stage: Stage) -> None:
         raise RuntimeError(f"the database could not be made: {done.stderr}")
 
 
-async def _store(stage: Stage) -> Store:
-    return await adapters.store(load_settings(stage.environment, directory=stage.directory))
-
-
 async def _populate(stage: Stage, people: Sequence[Person]) -> None:
-    await populate(stage, await _store(stage), people)
+    store = await adapters.store(load_settings(stage.environment, directory=stage.directory))
+    await populate(stage, store, people)
 
 
 # -- the crowd ----------------------------------------------------------------------------------
