@@ -257,16 +257,37 @@ def test_a_value_of_the_wrong_type_is_a_problem(here: Path, name: str, value: st
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql://u:marker@db/g", "postgres://marker/g", "postgresql+asyncpg://marker/g"]
+    ("url", "expected"),
+    [
+        (
+            "postgresql://u:p%40ss@db:5432/g?sslmode=require",
+            "postgresql://u:p%40ss@db:5432/g?sslmode=require",
+        ),
+        ("postgres://db/g", "postgresql://db/g"),
+        ("postgresql:///g?host=/run/postgresql", "postgresql:///g?host=/run/postgresql"),
+    ],
 )
-def test_postgresql_is_refused_with_the_news_that_it_comes_later(here: Path, url: str) -> None:
+def test_a_postgresql_url_is_kept_as_libpq_reads_it(here: Path, url: str, expected: str) -> None:
     """
-    Nobody should look for the mistake in their own URL.
+    It is no file; the journal lies in the working directory then.
+    """
+    found = settings(here, DATABASE_URL=url)
+
+    assert (expected, None) == (found.database_url, found.database_file)
+    assert here / "journal" == found.journal_dir
+
+
+@pytest.mark.parametrize(
+    "url", ["postgresql+asyncpg://u:marker@db/g", "postgresql:u:marker", "postgres://", "mysql://u:marker@db"]
+)
+def test_what_is_no_url_of_a_database_is_told_without_it(here: Path, url: str) -> None:
+    """
+    The value may hold a password.
     """
     (problem,) = problems(here, DATABASE_URL=url)
 
-    assert "names a PostgreSQL database" in problem
-    assert "extra `postgres`" in problem
+    assert "postgresql://user:password@host/database" in problem
+    assert "marker" not in problem
 
 
 def test_a_moved_clock_needs_an_issuer_on_loopback(here: Path) -> None:
@@ -330,7 +351,8 @@ def test_settings_show_no_secret(here: Path) -> None:
     """
     Their repr goes into logs.
     """
-    shown = repr(settings(here, LISTEN_URL="postgresql://user:marker@direct/grants"))
+    url = "postgresql://user:marker@direct/grants"
+    shown = repr(settings(here, LISTEN_URL=url, DATABASE_URL=url))
 
     assert "marker" not in shown
 

@@ -66,7 +66,8 @@ SETTINGS = (
     Setting(
         "database_url",
         values.database_url,
-        "Where grants are kept: a SQLite file of grantkeeper's own.",
+        "Where grants are kept: a SQLite file of grantkeeper's own, or a PostgreSQL database "
+        "(`postgresql://user:password@host/database`, extra `postgres`) that any number of nodes share.",
         default="sqlite:///grantkeeper.db",
     ),
     Setting(
@@ -113,7 +114,7 @@ SETTINGS = (
         "journal_dir",
         values.path,
         "Where answers wait that could not be stored; on a disk that survives a restart.",
-        usual="`journal` beside the database",
+        usual="`journal` beside the SQLite file, or in the working directory",
         used=False,
     ),
     Setting(
@@ -136,13 +137,14 @@ SETTINGS = (
         "statement_cache",
         values.count,
         "How many prepared statements a PostgreSQL connection keeps; 0 behind PgBouncer.",
-        used=False,
+        usual="200, which is all of them",
     ),
     Setting(
         "listen_url",
         values.postgres_url,
-        "A direct URL of PostgreSQL for the change feed, where database_url goes through PgBouncer.",
-        used=False,
+        "A direct URL of PostgreSQL for the change feed and for `grantkeeper migrate`, where database_url "
+        "goes through PgBouncer.",
+        usual="the feed uses database_url",
     ),
     Setting(
         "condemn_limit",
@@ -180,7 +182,7 @@ class Settings:
     """What the settings say, every value checked and typed. Paths are absolute."""
 
     clients: Mapping[str, Client]
-    database_url: str
+    database_url: str = field(repr=False)
     keys: Path
     keys_wrapped_by: str | None = None
     public_url: str | None = None
@@ -198,8 +200,8 @@ class Settings:
     log_format: str | None = None
 
     @property
-    def database_file(self) -> Path:
-        """The SQLite file."""
+    def database_file(self) -> Path | None:
+        """The SQLite file; ``None`` where the database is a PostgreSQL server's."""
         return values.database_file(self.database_url)
 
     @classmethod
@@ -242,7 +244,7 @@ class Settings:
                 "of the Google Cloud console"
             )
         clients = read_clients(tables, directory, problems)
-        return cls._checked(clients, read, problems, clock=raw.get("clock_file"))
+        return cls._checked(clients, read, problems, directory, clock=raw.get("clock_file"))
 
     @classmethod
     def of(cls, clients: ClientsLike, *, directory: Path | None = None, **given: object) -> "Settings":
@@ -265,7 +267,7 @@ class Settings:
             found = clients_from(clients, issuer=read["issuer"], directory=directory)
         except SettingsInvalid as error:
             problems += error.problems
-        return cls._checked(found, read, problems, clock=raw.get("clock_file"))
+        return cls._checked(found, read, problems, directory, clock=raw.get("clock_file"))
 
     @classmethod
     def _checked(
@@ -273,6 +275,7 @@ class Settings:
         clients: Mapping[str, Client],
         read: Mapping[str, Any],
         problems: list[str],
+        directory: Path,
         *,
         clock: Raw | None,
     ) -> "Settings":
@@ -285,7 +288,8 @@ class Settings:
             raise SettingsInvalid(problems)
         own = {name: value for name, value in read.items() if name not in _FOR_CLIENTS}
         if own["journal_dir"] is None:
-            own["journal_dir"] = values.database_file(own["database_url"]).with_name("journal")
+            beside = values.database_file(own["database_url"]) or (directory / "database").absolute()
+            own["journal_dir"] = beside.with_name("journal")
         return cls(clients=dict(clients), **own)
 
 

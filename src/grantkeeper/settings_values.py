@@ -61,28 +61,28 @@ def path(value: object, directory: Path) -> Path:
 
 
 def database_url(value: object, directory: Path) -> str:
-    """The URL of a database, a file's path made absolute."""
+    """The URL of a database: PostgreSQL's as it is, a SQLite file's with its path made absolute."""
     url = text(value, directory)
     if re.match(r"postgres(ql)?(\+\w+)?:", url):
-        raise ValueError(
-            "names a PostgreSQL database: that store comes with the extra `postgres` in a later release; "
-            "use sqlite:///… on one machine until then"
-        )
+        return postgres_url(url, directory)
     try:
         parts = urlsplit(url)
     except ValueError:
         parts = urlsplit("")
     name = unquote(parts.path)[1:]
     if parts.scheme != "sqlite" or parts.netloc or parts.query or parts.fragment or not name.strip("/"):
-        raise ValueError("must be of the form sqlite:///grants.db or sqlite:////absolute/path/grants.db")
+        raise ValueError(
+            "must be of the form sqlite:///grants.db, sqlite:////absolute/path/grants.db or "
+            "postgresql://user:password@host/database"
+        )
     if name == ":memory:":
         raise ValueError("names a database in memory, which would forget every grant")
     return "sqlite:///" + quote(str((directory / name).absolute()))
 
 
-def database_file(url: str) -> Path:
-    """The file in what `database_url` returned."""
-    return Path(unquote(url.removeprefix("sqlite:///")))
+def database_file(url: str) -> Path | None:
+    """The file in what `database_url` returned; ``None`` where it is a server."""
+    return Path(unquote(url.removeprefix("sqlite:///"))) if url.startswith("sqlite:") else None
 
 
 def kms_key(value: object, directory: Path) -> str:
@@ -95,11 +95,12 @@ def kms_key(value: object, directory: Path) -> str:
 
 
 def postgres_url(value: object, directory: Path) -> str:
-    """A URL of PostgreSQL."""
+    """A URL of PostgreSQL, as libpq knows it; of several names of the scheme the usual one."""
     url = text(value, directory)
-    if not re.match(r"postgres(ql)?://.", url):
-        raise ValueError("must be a postgresql:// URL")
-    return url
+    found = re.match(r"postgres(?:ql)?://(.+)", url)
+    if found is None:
+        raise ValueError("must be of the form postgresql://user:password@host/database")
+    return f"postgresql://{found[1]}"
 
 
 def issuer(value: object, directory: Path) -> str:

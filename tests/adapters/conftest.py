@@ -33,8 +33,9 @@ async def emptied_url(shared_url: str) -> str:
     await connection.execute(
         """
         DO $$ DECLARE name text; BEGIN
-            FOR name IN SELECT relname FROM pg_class WHERE relkind = 'r'
-                AND relnamespace = 'public'::regnamespace AND relname NOT IN ('feed', 'grantkeeper_migrations')
+            FOR name IN SELECT relname FROM pg_class
+                WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace
+                AND relname NOT IN ('feed', 'grantkeeper_migrations')
             LOOP EXECUTE 'DELETE FROM ' || name; END LOOP;
         END $$;
         SELECT setval(pg_get_serial_sequence('changes', 'seq'), 1, false);

@@ -6,7 +6,6 @@ import pytest
 
 from grantkeeper.adapters.postgres import PostgresStore, open_postgres
 from grantkeeper.testing.conformance import StoreConformance
-from tests.postgres import PostgresServer
 
 
 class TestPostgresStore(StoreConformance):

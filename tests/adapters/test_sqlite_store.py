@@ -12,9 +12,9 @@ from pathlib import Path
 import apsw
 import pytest
 
+from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS
 from grantkeeper.adapters.sqlite import SqliteStore, open_sqlite
 from grantkeeper.adapters.sqlite_file import connect, prepare
-from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS
 from grantkeeper.adapters.sqlite_steps import commit
 from grantkeeper.adapters.sqlite_writer import GROUP, SqliteWriter
 from grantkeeper.errors import StoreUnavailable

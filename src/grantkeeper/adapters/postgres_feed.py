@@ -141,14 +141,17 @@ class PostgresFeed:
             except BaseException as error:
                 # After an error or a departure nobody knows what the line still carries.
                 self._hang_up()
-                if self._closed and isinstance(error, Exception):
-                    raise StoreUnavailable("the store is closed") from error
-                raise translated(error, "poll_changes") from error
+                raise self._told_off(error) from error
         newest, swept, *_ = rows[0]
         if newest < reader.place or swept > reader.place:
             # Swept away, or a database restored from before: the reader cannot know what it missed.
             return self._all(reader, newest)
         return self._told(reader, [row for row in rows if row[2] is not None])
+
+    def _told_off(self, error: BaseException) -> BaseException:
+        if self._closed and isinstance(error, Exception):
+            return StoreUnavailable("the store is closed")
+        return translated(error, "poll_changes")
 
     async def _connected(self) -> Connection:
         if self._line is None or self._line.is_closed():

@@ -98,9 +98,11 @@ async def _outstanding(connection: Connection, shipped: Sequence[Migration]) -> 
     return tuple(shipped)
 
 
-async def migrate_postgres(url: str, *, statement_cache: int | None = None, listen_url: str | None = None) -> tuple[int, ...]:
+async def migrate_postgres(
+    url: str, *, statement_cache: int | None = None, listen_url: str | None = None
+) -> tuple[int, ...]:
     """
-    Bring the database's schema to this release's while nodes run; the numbers of the migrations that were run.
+    Bring the database's schema to this release's while nodes run; the numbers of what was run.
 
     Args:
         listen_url: A way past a pooler, which is taken.
@@ -230,7 +232,8 @@ async def _outside(connection: Connection, migration: Migration) -> list[int] | 
 _FACTS = {
     "table": """
         SELECT c.relname::text, c.relkind::text, array_to_string(c.reloptions, ' ')
-        FROM pg_class AS c WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND c.relnamespace = current_schema()::regnamespace
+        FROM pg_class AS c
+        WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S') AND c.relnamespace = current_schema()::regnamespace
     """,
     "column": """
         SELECT c.relname::text, a.attname::text, format_type(a.atttypid, a.atttypmod), a.attnotnull,

@@ -154,7 +154,9 @@ def events_columns(events: Sequence[AuditEvent]) -> tuple[list[Any], ...]:
 # -- what needs more than one statement ---------------------------------------------------------
 
 
-async def revoke_caller(work: PostgresWork, connection: Connection, name_or_id: str, at: int) -> Caller | None:
+async def revoke_caller(
+    work: PostgresWork, connection: Connection, name_or_id: str, at: int
+) -> Caller | None:
     """End a caller's access, once: a later call leaves the first time as it is."""
     found = await work.rows(connection, "caller_named", name_or_id)
     if not found:
@@ -178,9 +180,7 @@ DATA_KEYS = {
 """The statements that find and replace the wrapped keys of a kind."""
 
 
-async def rewrap(
-    work: PostgresWork, connection: Connection, changes: Sequence[tuple[DataKey, bytes]]
-) -> int:
+async def rewrap(work: PostgresWork, connection: Connection, changes: Sequence[tuple[DataKey, bytes]]) -> int:
     """Put newly wrapped keys in the place of unchanged old ones; how many."""
     count = 0
     for kind, (_, name) in DATA_KEYS.items():
@@ -189,4 +189,3 @@ async def rewrap(
             columns = (list(column) for column in zip(*of_kind, strict=True))
             count += len(await work.rows(connection, name, *columns))
     return count
-

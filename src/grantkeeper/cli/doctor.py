@@ -23,6 +23,9 @@ LEAST_FREE = 256 * 1024 * 1024
 LOOKED_AT = 20
 """Grants whose seals are tried: one is enough to know another deployment's keys."""
 
+SLOW_WRITE = 0.1
+"""Seconds of one small write."""
+
 SLOW_SEAL = 100e-6
 """A seal takes some microseconds; a hundred say that something is very wrong with this machine or library."""
 
@@ -82,7 +85,8 @@ async def _examined(fix: bool) -> list[Finding]:
         return findings + [Finding("settings", Verdict.WRONG, one, error.hint) for one in error.problems]
     findings.append(Finding("settings", Verdict.OK, "every setting can be used"))
     if fix:
-        findings += [_mended(path) for path in (found.keys, found.database_file) if _too_open(path)]
+        private = [path for path in (found.keys, found.database_file) if path is not None]
+        findings += [_mended(path) for path in private if _too_open(path)]
     findings += [_keys(found), *[one async for one in _database(found)]]
     findings += _clients(found)
     for issuer in sorted({client.issuer for client in found.clients.values()}):
@@ -137,7 +141,7 @@ async def _database(found: "Settings") -> AsyncIterator[Finding]:
     from grantkeeper.library import adapters
 
     path = found.database_file
-    if not path.exists():
+    if path is not None and not path.exists():
         yield Finding("database", Verdict.WRONG, "there is none yet", "grantkeeper init makes it.")
         return
     try:
@@ -146,8 +150,13 @@ async def _database(found: "Settings") -> AsyncIterator[Finding]:
         yield Finding("database", Verdict.WRONG, error.text, error.hint)
         return
     try:
+        began = time.perf_counter()
         await store.ready()
-        yield Finding("database", Verdict.OK, f"{path.name} can be read and written")
+        took = time.perf_counter() - began
+        if path is not None:
+            yield Finding("database", Verdict.OK, f"{path.name} can be read and written")
+        else:
+            yield _server(found, took)
         fit = await _fit(found, store)
         if fit is not None:
             yield fit
@@ -166,6 +175,8 @@ async def _database(found: "Settings") -> AsyncIterator[Finding]:
         yield Finding("database", Verdict.WRONG, error.text, error.hint)
     finally:
         await store.close()
+    if path is None:
+        return
     if _too_open(path):
         says = f"{path.name} can be read by others"
         yield Finding("permissions", Verdict.WRONG, says, f"chmod 600 {path.name}, or doctor --fix.")
@@ -175,6 +186,17 @@ async def _database(found: "Settings") -> AsyncIterator[Finding]:
     if free < LEAST_FREE:
         says = f"only {free // 2**20} MiB are free beside the database"
         yield Finding("disk", Verdict.WRONG, says, "Make room: a full disk loses sign-ins.")
+
+
+def _server(found: "Settings", took: float) -> Finding:
+    """PostgreSQL, and how far away it is."""
+    says = f"PostgreSQL can be read and written, in {took * 1e3:.1f} milliseconds"
+    if took > SLOW_WRITE:
+        return Finding("database", Verdict.NOTE, says, "Put the database near: every sign-in waits for it.")
+    if found.statement_cache == 0 and found.listen_url is None:
+        hint = "Set GRANTKEEPER_LISTEN_URL, so that changes are heard at once and not five times a second."
+        return Finding("database", Verdict.NOTE, f"{says}, through a pooler", hint)
+    return Finding("database", Verdict.OK, says)
 
 
 async def _fit(found: "Settings", store: "Store") -> Finding | None:

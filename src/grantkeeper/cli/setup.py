@@ -1,9 +1,13 @@
 """Making an installation and running it: init, migrate, serve, emulator."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grantkeeper.cli.common import HUMAN, OK, Manner, answer, hint, say, settings, with_store
 from grantkeeper.errors import SettingsInvalid
+
+if TYPE_CHECKING:
+    from grantkeeper.settings import Settings
 
 CONFIG = "grantkeeper.toml"
 KEYS = "keys.json"
@@ -12,6 +16,8 @@ TEMPLATE = """\
 # Settings of grantkeeper. Every name here may also come from the environment,
 # as GRANTKEEPER_ and the name in capitals, which wins.
 
+# A file on this machine. For several machines: "postgresql://user:password@host/database", then
+# `grantkeeper migrate`.
 database_url = "sqlite:///grantkeeper.db"
 
 # Needed to open anything in the database. Keep a copy apart from it: without
@@ -39,7 +45,7 @@ def init(*, manner: Manner = HUMAN) -> int:
         made.append(CONFIG)
     found = settings()
     if not found.keys.exists():
-        if found.database_file.exists() and _has_grants():
+        if _has_grants(found):
             raise SettingsInvalid(
                 [f"the database has grants, and {_named(found.keys, here)} that opens them is not there"],
                 hint="Give back the keys.json that sealed it; a new one would open none of them.",
@@ -62,7 +68,11 @@ def init(*, manner: Manner = HUMAN) -> int:
 
 
 def migrate(*, manner: Manner = HUMAN) -> int:
-    """Bring the database to this release's schema."""
+    """
+    Bring the database to this release's schema; nodes that run meanwhile are not disturbed.
+
+    A SQLite file is migrated by whoever opens it first, PostgreSQL by this command alone.
+    """
     _migrate()
     if manner.json:
         answer({"database": "migrated"})
@@ -147,11 +157,18 @@ def _clients_line(here: Path) -> str:
 
 
 def _migrate() -> None:
-    """Opening the SQLite store makes and migrates it."""
-    with_store(lambda store: store.ready())
+    import asyncio
+
+    from grantkeeper.library import adapters
+
+    asyncio.run(adapters.migrate(settings()))
 
 
-def _has_grants() -> bool:
+def _has_grants(found: "Settings") -> bool:
     from grantkeeper.ports import GrantQuery
 
+    if found.database_file is None:
+        _migrate()  # what another release made can be read only then
+    elif not found.database_file.exists():
+        return False
     return bool(with_store(lambda store: store.search(GrantQuery(limit=1))))

@@ -73,7 +73,7 @@ class Keeper(Calls):
         A keeper whose calls are awaited, from any loop; use it with ``async with``.
 
         Args:
-            database_url: ``sqlite:///…``.
+            database_url: ``sqlite:///…`` or ``postgresql://…``.
             clients: Google's ``client_secret_*.json``; several by the name they
                 shall have here; or `grantkeeper.model.Client` records.
             keys: The file that ``grantkeeper init`` made.

@@ -39,7 +39,9 @@ GOOD_LIFE: Final = 30.0
 
 def prepare(settings: "Settings") -> None:
     """
-    Migrate the database and try the keys, and let go of both again, before anybody is spawned.
+    Open the database and try the keys, and let go of both again, before anybody is spawned.
+
+    A SQLite file is migrated by that; PostgreSQL that was not is refused.
 
     Raises:
         SettingsInvalid: Something named in the settings cannot be used.

@@ -1,0 +1,319 @@
+"""Several stores on one PostgreSQL: what only many nodes show."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import asyncpg
+import pytest
+
+from grantkeeper.adapters import postgres_feed
+from grantkeeper.adapters.postgres import PostgresStore, open_postgres
+from grantkeeper.errors import StoreConflict
+from grantkeeper.model import Change, Held, Lease
+from grantkeeper.ports import Insert, PutToken, Release, Replace
+from grantkeeper.testing.conformance_base import outcomes, saved
+from grantkeeper.testing.conformance_rest import heard, named
+from grantkeeper.testing.records import NOW, a_caller, a_full_grant, a_grant, a_token, an_event
+
+pytestmark = pytest.mark.anyio
+
+NODES = 4
+
+
+@pytest.fixture
+async def stores(emptied_url: str) -> AsyncIterator[list[PostgresStore]]:
+    """Stores of several nodes."""
+    stores = [await open_postgres(emptied_url) for _ in range(NODES)]
+    yield stores
+    for store in stores:
+        await store.close()
+
+
+@pytest.fixture
+async def other(emptied_url: str) -> AsyncIterator[asyncpg.Connection]:
+    """A connection that does what it likes."""
+    connection = await asyncpg.connect(emptied_url)
+    yield connection
+    await connection.close()
+
+
+async def test_of_a_hundred_writers_on_many_nodes_one_wins(stores: list[PostgresStore]) -> None:
+    """
+    A version is spent by one save; ninety-nine hear of a conflict, wherever they are.
+    """
+    (stored,) = await saved(stores[0], a_grant())
+    results = await outcomes(
+        *(
+            stores[number % NODES].commit(
+                Replace(replace(stored, user=f"writer {number}")), PutToken(a_token(stored, f"{number}"))
+            )
+            for number in range(100)
+        )
+    )
+    (winner,) = [number for number, result in enumerate(results) if result is None]
+    read = await stores[0].read(stored.id)
+
+    assert 99 == sum(isinstance(result, StoreConflict) for result in results)
+    assert (replace(stored, user=f"writer {winner}", version=2), (a_token(stored, f"{winner}"),)) == read
+
+
+async def test_a_lease_is_one_nodes(stores: list[PostgresStore]) -> None:
+    """
+    Of many takers on many nodes one gets it; when it lapses, again one, and it alone is told of an orphan.
+    """
+    for expected in (False, True):
+        taken = await outcomes(
+            *(stores[number % NODES].take("name", f"{number}", seconds=0.3) for number in range(60))
+        )
+        leases = [lease for lease in taken if isinstance(lease, Lease)]
+        assert [expected] == [lease.orphaned for lease in leases]
+        assert 59 == sum(isinstance(other, Held) for other in taken)
+        await asyncio.sleep(0.35)
+
+
+async def test_a_lease_goes_from_hand_to_hand_with_growing_numbers(stores: list[PostgresStore]) -> None:
+    """
+    Takers who fight for it never hold it together, and later numbers are higher.
+    """
+    held: list[int] = []
+    inside = 0
+
+    async def worker(store: PostgresStore, owner: str) -> None:
+        nonlocal inside
+        for _ in range(5):
+            while not isinstance(lease := await store.take("name", owner, seconds=30), Lease):
+                await asyncio.sleep(0.001)
+            inside += 1
+            assert 1 == inside
+            assert not lease.orphaned
+            held.append(lease.version)
+            await asyncio.sleep(0)
+            inside -= 1
+            await store.commit(Release(lease))
+
+    await asyncio.gather(
+        *(worker(store, f"{number} {turn}") for number, store in enumerate(stores) for turn in range(2))
+    )
+
+    assert NODES * 2 * 5 == len(held)
+    assert sorted(set(held)) == held
+
+
+async def test_a_change_is_heard_by_the_others_at_once(stores: list[PostgresStore]) -> None:
+    """
+    Whatever kind it is of; long before the feed would have asked by itself.
+    """
+    loop = asyncio.get_running_loop()
+    reader = stores[1]
+    await heard(reader, 0)
+    place = 0
+    for change in (
+        lambda: stores[0].commit(Insert(a_grant())),
+        lambda: stores[0].add_caller(a_caller()),
+        lambda: stores[0].set_mark("name", b"x"),
+    ):
+        waiting = asyncio.ensure_future(heard(reader, place, 30))
+        await asyncio.sleep(0.05)
+        began = loop.time()
+        await change()
+        (news,) = await asyncio.wait_for(waiting, 5)
+        place = news.seq
+        assert loop.time() - began < 5
+
+    assert 3 == place
+
+
+async def test_a_change_is_heard_without_a_notification(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    One that got lost costs a fifth of a second and no more.
+    """
+    waiting = asyncio.ensure_future(heard(stores[0], 0, 30))
+    await asyncio.sleep(0.05)
+    await other.execute("INSERT INTO changes (kind, id) VALUES ('grant', 'x')")
+
+    assert [("grant", "x")] == named(await asyncio.wait_for(waiting, 5))
+
+
+async def test_a_change_that_commits_late_is_heard(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    Its number was drawn before that of a change which the reader has heard already; it comes once.
+    """
+    store = stores[0]
+    late = other.transaction()
+    await late.start()
+    await other.execute("INSERT INTO changes (kind, id) VALUES ('grant', 'late')")
+    await store.commit(Insert(a_grant()))
+    first = await heard(store, 0)
+    quiet = await heard(store, first[-1].seq, 0.3)
+    await late.commit()
+    second = await heard(store, first[-1].seq, 5)
+    third = await heard(store, first[-1].seq, 0.3)
+
+    assert [Change(2, "grant", a_grant().id)] == first
+    assert [] == quiet
+    assert [Change(1, "grant", "late")] == second
+    assert [] == third
+
+
+async def test_a_change_under_way_when_the_reader_began_is_heard(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    A new reader looks below its place for numbers that are missing.
+    """
+    late = other.transaction()
+    await late.start()
+    await other.execute("INSERT INTO changes (kind, id) VALUES ('grant', 'late')")
+    await stores[0].commit(Insert(a_grant()))
+    place = await stores[1].last_change()
+    quiet = await heard(stores[1], place)
+    await late.commit()
+
+    assert [] == quiet
+    assert [("grant", "late")] == named(await heard(stores[1], place, 5))
+
+
+async def test_a_number_that_never_comes_is_given_up(
+    stores: list[PostgresStore], other: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    An undone transaction leaves a number behind for which nobody asks for ever.
+    """
+    monkeypatch.setattr(postgres_feed, "GAP_SECONDS", 0.1)
+    undone = other.transaction()
+    await undone.start()
+    await other.execute("INSERT INTO changes (kind, id) VALUES ('grant', 'undone')")
+    await undone.rollback()
+    await stores[0].commit(Insert(a_grant()))
+    (change,) = await heard(stores[0], 0)
+    (reader,) = stores[0]._feed._readers.values()
+    missed = set(reader.gaps)
+    await asyncio.sleep(0.15)
+    await heard(stores[0], change.seq)
+
+    assert {1} == missed
+    assert {} == reader.gaps
+
+
+async def test_a_reader_whose_place_was_swept_looks_at_everything(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    One that is not so far behind reads on; the newest change stays, however old it is.
+    """
+    await saved(stores[0], *(a_grant(number) for number in range(1, 6)))
+    await other.execute("UPDATE changes SET at = at - interval '1 hour' WHERE seq <= 3")
+    swept = await stores[0].sweep(NOW)
+    await other.execute("UPDATE changes SET at = at - interval '1 hour'")
+    swept_all = await stores[0].sweep(NOW)
+
+    assert (3, 1) == (swept, swept_all)
+    assert 5 == await stores[0].last_change()
+    assert [Change(5, "all", "")] == await heard(stores[0], 3)
+    assert [5] == [change.seq for change in await heard(stores[1], 4)]
+    assert [] == await heard(stores[0], 5)
+
+
+async def test_a_server_that_lost_the_last_changes_is_noticed(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    After a failover the number at a reader's place may be another change: look at everything.
+    """
+    store = stores[0]
+    await saved(store, a_grant(1), a_grant(2))
+    (_, last) = await heard(store, 0)
+    await other.execute("UPDATE changes SET at = at + interval '1 second' WHERE seq = 2")
+    undisturbed = await heard(store, last.seq)
+    store._feed._hang_up()
+
+    assert [] == undisturbed
+    assert [Change(2, "all", "")] == await heard(store, last.seq)
+    assert [] == await heard(store, last.seq)
+
+
+async def test_news_are_as_old_as_the_question(stores: list[PostgresStore]) -> None:
+    """
+    Not as the moment when the answer came.
+    """
+    news = await stores[0].changes(0, seconds=0.3)
+
+    assert () == news.changes
+    assert 0 < news.age < postgres_feed.POLL_LIMIT
+
+
+async def test_two_commits_that_wait_for_each_other_end(stores: list[PostgresStore]) -> None:
+    """
+    The database ends one of them: a conflict, of which nothing is written.
+    """
+    one, two = await saved(stores[0], a_grant(1), a_grant(2))
+    conflicts = 0
+    for _ in range(3):
+        results = await outcomes(
+            *(
+                stores[number % NODES].commit(*(Replace(replace(grant, user=f"{number}")) for grant in pair))
+                for number, pair in enumerate([(one, two), (two, one)] * 4)
+            )
+        )
+        conflicts += sum(isinstance(result, StoreConflict) for result in results)
+        assert 1 == results.count(None)
+        found = [await stores[0].get(grant.id) for grant in (one, two)]
+        one, two = [grant for grant in found if grant is not None]
+        assert one.user == two.user
+
+    assert 3 * 7 == conflicts
+
+
+async def test_stamps_of_many_nodes_do_not_wait_for_each_other(stores: list[PostgresStore]) -> None:
+    """
+    However they are ordered: rows are locked by id.
+    """
+    grants = await saved(stores[0], *(a_grant(number) for number in range(1, 31)))
+    ids = [grant.id for grant in grants]
+    await asyncio.gather(
+        *(
+            store.touch(dict.fromkeys(ids if number % 2 else reversed(ids), NOW))
+            for number, store in enumerate(stores * 5)
+        )
+    )
+    found = [await stores[0].get(grant_id) for grant_id in ids]
+
+    assert {NOW} == {grant.used_at for grant in found if grant is not None}
+
+
+async def test_a_refresh_stays_on_its_page(stores: list[PostgresStore], other: asyncpg.Connection) -> None:
+    """
+    It changes no column that an index of grants holds, so no index is written (HOT).
+    """
+    (grant,) = await saved(stores[0], replace(a_full_grant(), version=0))
+    before = await other.fetchval("SELECT pg_stat_get_tuples_hot_updated('grants'::regclass)")
+    for number in range(10):
+        await stores[0].commit(
+            Replace(replace(grant, version=1 + number, refreshed_at=NOW, generation=20 + number))
+        )
+    for store in stores:
+        await store.close()
+    # A server process tells its counts when it ends.
+    for _ in range(100):
+        await other.execute("SELECT pg_stat_clear_snapshot()")
+        hot = await other.fetchval("SELECT pg_stat_get_tuples_hot_updated('grants'::regclass)") - before
+        if hot >= 9:
+            break
+        await asyncio.sleep(0.05)
+
+    assert 10 == hot
+
+
+async def test_events_keep_the_order_they_came_in(stores: list[PostgresStore]) -> None:
+    """
+    Those of one append, as many as they are.
+    """
+    written = [replace(an_event(1), name=f"event {number}") for number in range(500)]
+    await stores[0].append(written)
+
+    assert written == [event for _, event in await stores[1].events(limit=1000)]
