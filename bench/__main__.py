@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from bench import footprint, hot, library, scale
+from bench import asking, footprint, hot, library, nodes, scale, stored, writes
 from bench.figures import Part
 from bench.sizes import SHORT, WHOLE, Sizes
 
@@ -22,10 +22,19 @@ PARTS: Final[dict[str, Callable[[Sizes, Path], Part]]] = {
     "memory": footprint.memory,
     "start": footprint.start,
     "scale": scale.scale,
+    "nodes": nodes.cached,
+    "uncached": nodes.uncached,
+    "redeem": asking.redeem,
+    "storm": asking.storm,
+    "writes": writes.writes,
+    "stored": stored.stored,
 }
 
+BY_NAME: Final = PARTS | {"stored-large": stored.stored_large}
+"""All parts; those that are not in `PARTS` take so long that they run only when they are named."""
+
 COMMAND = "make bench"
-SERVER = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "apsw")
+SERVER = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "apsw", "asyncpg")
 
 
 def measure(names: Sequence[str], sizes: Sizes, tell: Callable[[str], None] = print) -> list[Part]:
@@ -33,7 +42,7 @@ def measure(names: Sequence[str], sizes: Sizes, tell: Callable[[str], None] = pr
     parts = []
     for name in names:
         with TemporaryDirectory(prefix="grantkeeper-bench-") as directory:
-            part = PARTS[name](sizes, Path(directory))
+            part = BY_NAME[name](sizes, Path(directory))
         tell(part.text() + "\n")
         parts.append(part)
     return parts
@@ -76,14 +85,16 @@ def report(parts: Sequence[Part], sizes: Sizes) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure and tell; 0 whatever the figures are."""
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure what grantkeeper costs.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; default all")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"any of {', '.join(BY_NAME)}; default all but the last"
+    )
     parser.add_argument("--short", action="store_true", help="only prove that it runs")
     parser.add_argument("--json", type=Path, help="write all rounds to this file")
     parser.add_argument("--report", type=Path, help="write the page of the documentation to this file")
     chosen = parser.parse_args(arguments)
-    unknown = [name for name in chosen.parts if name not in PARTS]
+    unknown = [name for name in chosen.parts if name not in BY_NAME]
     if unknown:
-        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+        parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(BY_NAME)}")
     sizes = SHORT if chosen.short else WHOLE
     parts = measure(chosen.parts or list(PARTS), sizes)
     print(machine())

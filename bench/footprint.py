@@ -21,9 +21,9 @@ def memory(sizes: Sizes, directory: Path) -> Part:
     with servers.service(stage) as server:
         url = f"{server.url}/v1/token"
         at_rest = server.resident()
-        send(Load(url=url, bodies=stage.bodies(0, 1), headers=stage.headers, connections=1, seconds=None))
+        send(Load(urls=[url], bodies=stage.bodies(0, 1), headers=stage.headers, connections=1, seconds=None))
         after_one = server.resident()
-        send(Load(url=url, bodies=stage.bodies(), headers=stage.headers, connections=8, seconds=None))
+        send(Load(urls=[url], bodies=stage.bodies(), headers=stage.headers, connections=8, seconds=None))
         full = server.resident()
     return Part(
         name="memory",

@@ -59,7 +59,7 @@ class Side:
 
 def _side(server: Server, stage: Stage, sizes: Sizes) -> Side:
     load = Load(
-        url=f"{server.url}/v1/token",
+        urls=[f"{server.url}/v1/token"],
         bodies=stage.bodies(),
         headers=stage.headers,
         connections=sizes.connections,
@@ -67,7 +67,7 @@ def _side(server: Server, stage: Stage, sizes: Sizes) -> Side:
     )
     side = Side(server, load)
     # Warm: every grant is in memory, every code path has been taken.
-    send(Load(url=load.url, bodies=load.bodies, headers=load.headers, connections=2, seconds=0.5))
+    send(Load(urls=load.urls, bodies=load.bodies, headers=load.headers, connections=2, seconds=0.5))
     return side
 
 
@@ -84,7 +84,7 @@ def bare(sizes: Sizes, directory: Path) -> Part:
     with servers.service(stage) as ours:
         mine = _side(ours, stage, sizes)
         size = send(
-            Load(url=mine.load.url, bodies=stage.bodies(0, 1), headers=stage.headers, seconds=0.1)
+            Load(urls=mine.load.urls, bodies=stage.bodies(0, 1), headers=stage.headers, seconds=0.1)
         ).size
         with servers.bare(size) as plain, servers.bare(size, guarded=True) as guarded:
             theirs, kin = _side(plain, stage, sizes), _side(guarded, stage, sizes)

@@ -60,6 +60,8 @@ def _once(stage: Stage, first: int, sizes: Sizes, cold: list[Outcome], warm: lis
         bodies = stage.bodies(first, first + sizes.distinct)
         # The first takes the caller's key and much code into memory; it is no grant of the round.
         elsewhere = stage.bodies(first - 1, first) or stage.bodies(first + sizes.distinct)[:1] or bodies[-1:]
-        send(Load(url=url, bodies=elsewhere, headers=headers, connections=1, seconds=None))
-        cold.append(send(Load(url=url, bodies=bodies, headers=headers, connections=1, seconds=None)))
-        warm.append(send(Load(url=url, bodies=bodies, headers=headers, connections=1, seconds=sizes.seconds)))
+        send(Load(urls=[url], bodies=elsewhere, headers=headers, connections=1, seconds=None))
+        cold.append(send(Load(urls=[url], bodies=bodies, headers=headers, connections=1, seconds=None)))
+        warm.append(
+            send(Load(urls=[url], bodies=bodies, headers=headers, connections=1, seconds=sizes.seconds))
+        )

@@ -6,7 +6,8 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,7 +103,37 @@ def bare(size: int, *, guarded: bool = False) -> Iterator[Server]:
 
 
 @contextmanager
-def handwritten(environment: Mapping[str, str]) -> Iterator[Server]:
-    """The usual service, written by hand."""
-    with process(["-m", "bench.handwritten"], {**os.environ, **environment}, ROOT) as server:
+def together(*starting: AbstractContextManager[Server]) -> Iterator[list[Server]]:
+    """Several processes, started at the same time."""
+    with ExitStack() as stack:
+        with ThreadPoolExecutor(len(starting)) as pool:
+            entered = [pool.submit(one.__enter__) for one in starting]
+        for one, future in zip(starting, entered, strict=True):
+            if future.exception() is None:
+                stack.push(one)
+        yield [future.result() for future in entered]
+
+
+def nodes(stage: Stage, count: int) -> AbstractContextManager[list[Server]]:
+    """So many processes of grantkeeper on one database, each a node of its own."""
+    return together(*(service(stage) for _ in range(count)))
+
+
+@contextmanager
+def emulator(directory: Path, clock_file: Path) -> Iterator[Server]:
+    """The issuer: ``grantkeeper emulator``, whose clock others may follow."""
+    command = ["-m", "grantkeeper.cli", "emulator", "--port", "0", "--clock-file", str(clock_file)]
+    with process(command, os.environ, directory) as server:
         yield server
+
+
+@contextmanager
+def handwritten(environment: Mapping[str, str], module: str = "bench.handwritten") -> Iterator[Server]:
+    """The usual service, written by hand."""
+    with process(["-m", module], {**os.environ, **environment}, ROOT) as server:
+        yield server
+
+
+def usual(environment: Mapping[str, str], count: int) -> AbstractContextManager[list[Server]]:
+    """So many processes of the usual service for PostgreSQL, all on one database."""
+    return together(*(handwritten(environment, "bench.handwritten_postgres") for _ in range(count)))

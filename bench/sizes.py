@@ -17,6 +17,14 @@ class Sizes:
         cached: Grants in the memory of the process whose memory is read.
         few, many: Grants stored in the smaller and the larger database.
         distinct: Grants read once, one after the other, from each of them.
+        processes: Of the service, on one PostgreSQL; the last number is the largest.
+        uncached: Grants in PostgreSQL read once, from several connections.
+        codes: Redeemed in one round.
+        expired: Grants whose tokens end together in one round.
+        crowd: Grants that stand around those whose refreshes are weighed.
+        small, large, huge: Grants stored in PostgreSQL; the last is filled in many minutes.
+        idle: Seconds in which nobody asks.
+        shared_buffers: PostgreSQL's own memory for pages.
     """
 
     rounds: int
@@ -28,6 +36,16 @@ class Sizes:
     few: int
     many: int
     distinct: int
+    processes: tuple[int, ...]
+    uncached: int
+    codes: int
+    expired: int
+    crowd: int
+    small: int
+    large: int
+    huge: int
+    idle: float
+    shared_buffers: str
 
 
 WHOLE = Sizes(
@@ -40,6 +58,16 @@ WHOLE = Sizes(
     few=1_000,
     many=1_000_000,
     distinct=1_000,
+    processes=(1, 2, 4),
+    uncached=8_000,
+    codes=600,
+    expired=1_000,
+    crowd=200_000,
+    small=10_000,
+    large=1_000_000,
+    huge=10_000_000,
+    idle=20.0,
+    shared_buffers="2GB",
 )
 
 SHORT = Sizes(
@@ -52,5 +80,15 @@ SHORT = Sizes(
     few=60,
     many=600,
     distinct=50,
+    processes=(2,),
+    uncached=40,
+    codes=12,
+    expired=12,
+    crowd=200,
+    small=60,
+    large=600,
+    huge=1_200,
+    idle=0.5,
+    shared_buffers="32MB",
 )
 """Proves that everything runs; its numbers mean nothing."""

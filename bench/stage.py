@@ -4,6 +4,7 @@ A place to measure in: keys, a client file, a caller, and a database with as man
 The grants that will be read are made as the keeper makes them, sealed and
 committed through the store. All others exist to be in the way: they are written
 by SQL, with random bytes where a sealed value would be, of the same length.
+PostgreSQL has a way of its own to write millions, see `bench.crowd`.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import json
 import os
 import random
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -21,7 +22,7 @@ import apsw
 
 from grantkeeper.adapters.records import GRANT, TOKEN, grant_row, token_row
 from grantkeeper.adapters.sealing import generate_keys, load_keys
-from grantkeeper.adapters.sqlite import SqliteStore, open_sqlite
+from grantkeeper.adapters.sqlite import open_sqlite
 from grantkeeper.ids import uuid7
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.model import (
@@ -33,7 +34,7 @@ from grantkeeper.model import (
     StoredToken,
     Subject,
 )
-from grantkeeper.ports import Insert, PutToken
+from grantkeeper.ports import Insert, PutToken, Store
 from grantkeeper.secret import AccessToken, RefreshToken
 
 CLIENT_ID = "407408718192-benchbenchbenchbenchbenchbenchbe.apps.googleusercontent.com"
@@ -47,10 +48,31 @@ SCOPES = frozenset(
     }
 )
 LIFETIME = timedelta(hours=1)
+ANY_REFRESH_TOKEN = 75
+"""Bytes of randomness in a refresh token as long as Google's."""
+
 SPAN = timedelta(days=365)
 """The stored grants were made within so long before now."""
 
 BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who has signed in at an issuer; *refresh_token* works there, or nowhere."""
+
+    sub: str
+    email: str
+    refresh_token: RefreshToken
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Our client at an issuer, and the file that says so."""
+
+    client_id: str
+    issuer: str
+    client_file: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +82,18 @@ class Stage:
 
     Attributes:
         key: What the caller sends.
+        database: The setting.
+        registration: Our client.
         readable: Ids of the grants whose tokens are real and fresh.
+        settings: More of the service's settings, by their names in the environment.
     """
 
     directory: Path
     key: str
+    database: str
+    registration: Registration
     readable: list[str]
-
-    @property
-    def database(self) -> str:
-        """The setting."""
-        return f"sqlite:///{self.directory / 'grants.db'}"
+    settings: Mapping[str, str]
 
     @property
     def environment(self) -> dict[str, str]:
@@ -80,6 +103,7 @@ class Stage:
             "GRANTKEEPER_DATABASE_URL": self.database,
             "GRANTKEEPER_CLIENT_SECRETS": str(self.directory / "client_secret.json"),
             "GRANTKEEPER_KEYS": str(self.directory / "keys.json"),
+            **self.settings,
         }
 
     @property
@@ -91,89 +115,122 @@ class Stage:
         """Requests for the tokens of the readable grants."""
         return [json.dumps({"grant": grant_id}) for grant_id in self.readable[first:last]]
 
+    def seals(self) -> Seals:
+        """With the keys of this directory."""
+        return Seals(load_keys(self.directory / "keys.json"))
 
-def furnish(directory: Path, *, readable: int, others: int = 0) -> Stage:
-    """A new stage in *directory*, which exists and is empty."""
-    generate_keys(directory / "keys.json")
+
+def nowhere() -> Registration:
+    """A client of Google's that Google does not know."""
     web = {
         "client_id": CLIENT_ID,
         "client_secret": "GOCSPX-" + secrets.token_urlsafe(21),
         "project_id": "bench",
         "redirect_uris": ["http://127.0.0.1:8000/connect/callback"],
     }
-    (directory / "client_secret.json").write_text(json.dumps({"web": web}), encoding="utf-8")
-    stage = Stage(directory, "gk_" + secrets.token_urlsafe(32), [])
-    stage.readable.extend(asyncio.run(_fill(stage, readable)))
+    return Registration(CLIENT_ID, ISSUER, json.dumps({"web": web}))
+
+
+def stranger(number: int) -> Person:
+    """Somebody whom no issuer knows."""
+    token = RefreshToken("1//" + secrets.token_urlsafe(ANY_REFRESH_TOKEN))
+    return Person(f"2{number:020d}", f"person.{number}@example.com", token)
+
+
+def strangers(count: int) -> list[Person]:
+    """So many of them."""
+    return [stranger(number) for number in range(count)]
+
+
+def empty(
+    directory: Path,
+    database: str | None = None,
+    registration: Registration | None = None,
+    **settings: str,
+) -> Stage:
+    """A new stage without a grant in *directory*, which exists and is empty; the database is SQLite's."""
+    registration = registration or nowhere()
+    generate_keys(directory / "keys.json")
+    (directory / "client_secret.json").write_text(registration.client_file, encoding="utf-8")
+    return Stage(
+        directory=directory,
+        key="gk_" + secrets.token_urlsafe(32),
+        database=database or f"sqlite:///{directory / 'grants.db'}",
+        registration=registration,
+        readable=[],
+        settings=settings,
+    )
+
+
+def furnish(directory: Path, *, readable: int, others: int = 0) -> Stage:
+    """A new stage on SQLite in *directory*, which exists and is empty."""
+    stage = empty(directory)
+    asyncio.run(populate(stage, open_sqlite(stage.database), strangers(readable)))
     if others:
         _crowd(stage, others)
     return stage
 
 
-async def _fill(stage: Stage, count: int) -> list[str]:
-    seals = Seals(load_keys(stage.directory / "keys.json"))
-    store = open_sqlite(stage.database)
+async def populate(stage: Stage, store: Store, people: Sequence[Person]) -> None:
+    """Give the stage its caller and a readable grant of each of *people*, and close the *store*."""
+    seals = stage.seals()
     try:
-        await store.add_caller(
-            Caller(
-                id="bench",
-                name="bench",
-                key_hash=sha256(stage.key.encode()).digest(),
-                created_at=datetime.now(UTC),
-            )
-        )
-        ids: list[str] = []
-        while len(ids) < count:
-            made = list(_grants(seals, len(ids), min(count - len(ids), BATCH)))
-            await _keep(store, made)
-            ids += [grant.id for grant, _ in made]
-        return ids
+        await store.add_caller(caller(stage))
+        for first in range(0, len(people), BATCH):
+            steps: list[Insert | PutToken] = []
+            for grant, token in sealed(stage, seals, people[first : first + BATCH]):
+                steps += [Insert(grant), PutToken(token)]
+                stage.readable.append(grant.id)
+            await store.commit(*steps)
     finally:
         await store.close()
 
 
-async def _keep(store: SqliteStore, made: list[tuple[Grant, StoredToken]]) -> None:
-    steps: list[Insert | PutToken] = []
-    for grant, token in made:
-        steps += [Insert(grant), PutToken(token)]
-    await store.commit(*steps)
+def caller(stage: Stage) -> Caller:
+    """The one who asks."""
+    return Caller(
+        id="bench", name="bench", key_hash=sha256(stage.key.encode()).digest(), created_at=datetime.now(UTC)
+    )
 
 
-def _grants(seals: Seals, first: int, count: int) -> Iterator[tuple[Grant, StoredToken]]:
+def sealed(stage: Stage, seals: Seals, people: Sequence[Person]) -> Iterator[tuple[Grant, StoredToken]]:
+    """Grants of *people* as years of sign-ins would leave them, each with a fresh token."""
     now = datetime.now(UTC)
-    for number in range(first, first + count):
-        yield _sealed(seals, number, now, now - SPAN * random.random())
+    for person in people:
+        yield sealed_grant(stage.registration, seals, person, now, now - SPAN * random.random())
 
 
-def _sealed(seals: Seals, number: int, now: datetime, created_at: datetime) -> tuple[Grant, StoredToken]:
+def sealed_grant(
+    registration: Registration, seals: Seals, person: Person, now: datetime, created_at: datetime
+) -> tuple[Grant, StoredToken]:
     """A grant as redeeming makes it, with values as long as Google's."""
     grant = Grant(
         id=uuid7(created_at, secrets.token_bytes(10)),
-        client_id=CLIENT_ID,
+        client_id=registration.client_id,
         project="bench",
-        subject=Subject(ISSUER, f"2{number:020d}"),
+        subject=Subject(registration.issuer, person.sub),
         state=GrantState.ACTIVE,
         identity_source=IdentitySource.ANSWER,
         created_at=created_at,
         requested=SCOPES,
         granted=SCOPES,
         generation=1,
+        consented_at=created_at,
     )
     grant = replace(grant, data_key=seals.new_key(grant))
-    refresh_token = RefreshToken("1//" + secrets.token_urlsafe(75))
-    email = f"person.{number}@example.com"
     profile = Profile(
-        sub=grant.subject.sub,
-        email=email,
+        sub=person.sub,
+        email=person.email,
         email_verified=True,
-        name=f"Person {number}",
+        name=person.email.partition("@")[0].replace(".", " ").title(),
         picture="https://lh3.example.com/a/" + secrets.token_urlsafe(40),
     )
     grant = replace(
         grant,
-        refresh_token=seals.seal_refresh_token(grant, refresh_token, 1),
-        lookups=seals.lookups(refresh_token),
+        refresh_token=seals.seal_refresh_token(grant, person.refresh_token, 1),
+        lookups=seals.lookups(person.refresh_token),
         profile=seals.seal_profile(grant, profile),
-        email_index=seals.email_index(email),
+        email_index=seals.email_index(person.email),
     )
     token = StoredToken(
         grant.id,
@@ -188,9 +245,8 @@ def _sealed(seals: Seals, number: int, now: datetime, created_at: datetime) -> t
 
 def _crowd(stage: Stage, count: int) -> None:
     """*count* grants more, in the order of their ids, as years of sign-ins would leave them."""
-    seals = Seals(load_keys(stage.directory / "keys.json"))
     now = datetime.now(UTC)
-    model, token = _sealed(seals, 0, now, now - SPAN)
+    model, token = sealed_grant(stage.registration, stage.seals(), stranger(0), now, now - SPAN)
     pace = int(SPAN / timedelta(milliseconds=1)) // count
     new_id = (
         "printf('%08x-%04x-7%03x-8%03x-%012x', (:start + i * :pace) >> 16, (:start + i * :pace) & 65535,"

@@ -105,7 +105,7 @@ def test_a_load_with_refusals_measures_nothing(refusing: str) -> None:
     """
     Answers other than 200 are an error and not a fast result.
     """
-    load = Load(url=refusing, bodies=["a", "b", "c", "d"], headers={}, connections=1, seconds=None)
+    load = Load(urls=[refusing], bodies=["a", "b", "c", "d"], headers={}, connections=1, seconds=None)
 
     with pytest.raises(RuntimeError, match="2 of 4 answers were not 200"):
         send(load)
