@@ -10,6 +10,7 @@ from typing import Any
 from tests.chaos.crashes import database_away, database_crashes, node_kills
 from tests.chaos.parts import Counts
 from tests.chaos.postgres_town import PostgresTown
+from tests.chaos.rotation import key_rotation
 from tests.chaos.sizes import Size
 from tests.chaos.storms import storm, storm_with_kills
 
@@ -23,6 +24,7 @@ MANY: dict[str, ManyPart] = {
     "node-kills": node_kills,
     "database-crashes": database_crashes,
     "database-away": database_away,
+    "key-rotation": key_rotation,
 }
 """On PostgreSQL; ``rotating`` in a name wants an issuer that rotates."""
 
@@ -34,4 +36,5 @@ MANY_ROUNDS = {
     "node-kills": 1000,
     "database-crashes": 100,
     "database-away": 1,
+    "key-rotation": 1,
 }

@@ -146,6 +146,18 @@ class Town:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def begin(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """A grantkeeper command under way; who began it ends it."""
+        return subprocess.Popen(
+            _command(arguments),
+            cwd=self.folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
     def start(self, count: int, *, workers: int = 1) -> list[Node]:
         """*count* more nodes, all ready."""
         started = []
