@@ -113,7 +113,7 @@ SETTINGS = (
         "journal_dir",
         values.path,
         "Where answers wait that could not be stored; on a disk that survives a restart.",
-        usual="`journal` beside the database",
+        usual="`journal` beside the SQLite file, else beside keys.json",
     ),
     Setting(
         "clock_file",
@@ -284,7 +284,9 @@ class Settings:
             raise SettingsInvalid(problems)
         own = {name: value for name, value in read.items() if name not in _FOR_CLIENTS}
         if own["journal_dir"] is None:
-            own["journal_dir"] = values.database_file(own["database_url"]).with_name("journal")
+            local = own["database_url"].startswith("sqlite:")
+            beside = values.database_file(own["database_url"]) if local else own["keys"]
+            own["journal_dir"] = beside.with_name("journal")
         return cls(clients=dict(clients), **own)
 
 

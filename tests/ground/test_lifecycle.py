@@ -1,6 +1,7 @@
 """What may happen to a grant, when a token is worth handing out, which refresh token stays, how to ask."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,10 +18,12 @@ from grantkeeper.lifecycle import (
     Keep,
     Offer,
     announced_end,
+    doubtful,
     freshness,
     how_to_ask,
     keep,
     next_state,
+    outlived,
     stale_margin,
 )
 from grantkeeper.model import Grant, GrantState, IdentitySource, Reason, Sealed, Source, Subject
@@ -236,3 +239,52 @@ def test_an_announced_end_is_counted_from_now():
     """
     assert NOW + timedelta(seconds=604800) == announced_end(604800, NOW)
     assert announced_end(None, NOW) is None
+
+
+def grant_of(**fields):
+    """An active grant that was made at noon."""
+    known: dict[str, Any] = {"id": "1", "client_id": "ours", "subject": Subject("https://issuer.test", "1")}
+    known |= {"state": S.ACTIVE, "identity_source": IdentitySource.ANSWER, "created_at": NOW}
+    return Grant(**(known | fields))
+
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    "fields, restored_at, wanted",
+    [
+        ({}, None, False),
+        ({"uncertain_since": NOW}, None, True),
+        ({"uncertain_since": NOW}, NOW - SECOND, True),
+        ({}, NOW, False),
+        ({}, NOW + SECOND, True),
+        ({"refreshed_at": NOW + SECOND}, NOW + SECOND, False),
+        ({"consented_at": NOW + SECOND}, NOW + SECOND, False),
+        ({"refreshed_at": NOW + SECOND, "consented_at": NOW}, NOW + 2 * SECOND, True),
+        ({"state": S.REVOKED}, NOW + SECOND, False),
+        ({"state": S.NEEDS_CONSENT}, NOW + SECOND, True),
+    ],
+)
+def test_a_grant_is_in_doubt_by_its_mark_or_by_an_older_backup(fields, restored_at, wanted):
+    """
+    What was written before the database was brought back may be out of date; what is younger is not.
+    """
+    assert wanted == doubtful(grant_of(**fields), restored_at)
+
+
+@pytest.mark.parametrize(
+    "fields, wanted",
+    [
+        ({}, False),
+        ({"state": S.REVOKED}, False),
+        ({"state": S.REVOKED, "revoked_at": NOW}, False),
+        ({"state": S.REVOKED, "revoked_at": NOW + SECOND}, True),
+        ({"state": S.ACTIVE, "revoked_at": NOW + SECOND}, False),
+    ],
+)
+def test_only_a_later_revocation_outlives_a_consent(fields, wanted):
+    """
+    An answer of noon does not revive a grant that was revoked a second later.
+    """
+    assert wanted == outlived(grant_of(**fields), NOW)

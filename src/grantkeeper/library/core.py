@@ -180,6 +180,10 @@ class KeeperCore:
         """How often what came to which end."""
         return self.means.counters
 
+    def journal_entries(self) -> int:
+        """How many answers wait in the journal for the store."""
+        return len(self.custody.journal.entries())
+
     @property
     def feed_silent(self) -> bool:
         """Whether memory is not to be believed now; any thread."""
