@@ -114,7 +114,7 @@ SETTINGS = (
         "journal_dir",
         values.path,
         "Where answers wait that could not be stored; on a disk that survives a restart.",
-        usual="`journal` beside the SQLite file, or in the working directory",
+        usual="`journal` beside the SQLite file, else beside keys.json",
     ),
     Setting(
         "clock_file",
@@ -287,7 +287,7 @@ class Settings:
             raise SettingsInvalid(problems)
         own = {name: value for name, value in read.items() if name not in _FOR_CLIENTS}
         if own["journal_dir"] is None:
-            beside = values.database_file(own["database_url"]) or (directory / "database").absolute()
+            beside = values.database_file(own["database_url"]) or own["keys"]
             own["journal_dir"] = beside.with_name("journal")
         return cls(clients=dict(clients), **own)
 

@@ -13,6 +13,7 @@ from grantkeeper.backoff import (
     LONGEST_PAUSE,
     LONGEST_RETRY_AFTER,
     PROBE_LIMIT,
+    PROBE_PAUSES,
     REST,
     REVOCATIONS_PER_SECOND,
     THRESHOLDS,
@@ -23,6 +24,7 @@ from grantkeeper.backoff import (
     Pace,
     Trouble,
     pause,
+    probe_pause,
     revocation_pause,
 )
 from grantkeeper.model import Provider
@@ -67,6 +69,17 @@ def test_the_issuer_is_told_of_a_revocation_after_seconds_and_within_six_hours(a
 
     assert 5.0 <= wait <= 6 * 3600.0
     assert wait <= revocation_pause(attempt + 1, 1.0)
+
+
+@given(ATTEMPTS, ROLLS)
+def test_a_doubtful_grant_is_probed_less_and_less_often(attempt, roll):
+    """
+    By the table, spread over half as much again; the last line is for all that follow.
+    """
+    listed = PROBE_PAUSES[attempt - 1] if attempt <= len(PROBE_PAUSES) else PROBE_PAUSES[-1]
+
+    assert listed <= probe_pause(attempt, roll) <= listed * 1.5
+    assert sorted(PROBE_PAUSES) == list(PROBE_PAUSES)
 
 
 # -- the circuit --------------------------------------------------------------------------------

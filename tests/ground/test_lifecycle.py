@@ -25,6 +25,7 @@ from grantkeeper.lifecycle import (
     WeekSign,
     announced_end,
     crowded,
+    doubtful,
     ended_with_the_week,
     ends,
     freshness,
@@ -32,6 +33,7 @@ from grantkeeper.lifecycle import (
     keep,
     keep_alive_rate,
     next_state,
+    outlived,
     stale_margin,
     testing_likely,
     week_sign,
@@ -414,3 +416,52 @@ def test_ends_come_in_their_order():
         assert ["refresh_token"] * told == kinds(one)
     assert [] == kinds(consented(DAY, state=S.NEEDS_CONSENT))
     assert all(remedy.endswith(".") for remedy in ENDS.values())
+
+
+def grant_of(**fields):
+    """An active grant that was made at noon."""
+    known: dict[str, Any] = {"id": "1", "client_id": "ours", "subject": Subject("https://issuer.test", "1")}
+    known |= {"state": S.ACTIVE, "identity_source": IdentitySource.ANSWER, "created_at": NOW}
+    return Grant(**(known | fields))
+
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    "fields, restored_at, wanted",
+    [
+        ({}, None, False),
+        ({"uncertain_since": NOW}, None, True),
+        ({"uncertain_since": NOW}, NOW - SECOND, True),
+        ({}, NOW, False),
+        ({}, NOW + SECOND, True),
+        ({"refreshed_at": NOW + SECOND}, NOW + SECOND, False),
+        ({"consented_at": NOW + SECOND}, NOW + SECOND, False),
+        ({"refreshed_at": NOW + SECOND, "consented_at": NOW}, NOW + 2 * SECOND, True),
+        ({"state": S.REVOKED}, NOW + SECOND, False),
+        ({"state": S.NEEDS_CONSENT}, NOW + SECOND, True),
+    ],
+)
+def test_a_grant_is_in_doubt_by_its_mark_or_by_an_older_backup(fields, restored_at, wanted):
+    """
+    What was written before the database was brought back may be out of date; what is younger is not.
+    """
+    assert wanted == doubtful(grant_of(**fields), restored_at)
+
+
+@pytest.mark.parametrize(
+    "fields, wanted",
+    [
+        ({}, False),
+        ({"state": S.REVOKED}, False),
+        ({"state": S.REVOKED, "revoked_at": NOW}, False),
+        ({"state": S.REVOKED, "revoked_at": NOW + SECOND}, True),
+        ({"state": S.ACTIVE, "revoked_at": NOW + SECOND}, False),
+    ],
+)
+def test_only_a_later_revocation_outlives_a_consent(fields, wanted):
+    """
+    An answer of noon does not revive a grant that was revoked a second later.
+    """
+    assert wanted == outlived(grant_of(**fields), NOW)

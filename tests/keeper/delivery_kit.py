@@ -1,4 +1,4 @@
-"""A small world for what happens between an issuer's answer and the store: both can be stopped at any step."""
+"""A small world between an issuer's answer and the store: both can be stopped at any step."""
 
 import inspect
 from collections.abc import AsyncIterator, Callable
@@ -65,6 +65,7 @@ class LittleIssuer:
     refresh_token: bool = True
     before: Callable[[], object] = lambda: None
     trouble: int | None = None
+    sub: str = "1"
 
     async def send(
         self, request: HttpRequest, *, seconds: float, largest: int, fresh: bool = False
@@ -87,7 +88,9 @@ class LittleIssuer:
         return self._code() if "code" in form else self._refresh(form["refresh_token"])
 
     def _code(self) -> HttpResponse:
-        signed = id_token(self.clock, claims={"email": "marker@secret.example", "email_verified": True})
+        signed = id_token(
+            self.clock, claims={"sub": self.sub, "email": "marker@secret.example", "email_verified": True}
+        )
         return self._granted(new=self.refresh_token, id_token=signed.reveal())
 
     def _refresh(self, token: str) -> HttpResponse:

@@ -217,7 +217,7 @@ class FakeCore:
             "revoke": Revocation(grant=GRANT, state=GrantState.REVOKED, told=True, also_affected=(OTHER,)),
             "forget": None,
             "session_keys": {"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1"}]},
-            "ready": {"database": "ok", "keys": "ok", "clock": "ok", "feed": "ok"},
+            "ready": {"database": "ok", "keys": "ok", "clock": "ok", "feed": "ok", "journal": "ok"},
             "begin": Begin("https://accounts.google.com/o/oauth2/v2/auth?state=s", "cookie-value", 600),
             "callback": "https://app.example/done?result=r",
             "ticket": ("ticket-1", 600),
@@ -299,6 +299,9 @@ class FakeCore:
 
     async def session_keys(self) -> dict[str, Any]:
         return self.answer("session_keys")
+
+    def journal_entries(self) -> int:
+        return 2
 
     async def ready(self) -> dict[str, str]:
         return self.answer("ready")

@@ -75,6 +75,21 @@ async def test_a_silent_feed_does_not_take_it_out(app: App, core: FakeCore) -> N
     assert 200 == (await ask(app, "GET", "/readyz")).status
 
 
+@pytest.mark.parametrize(
+    "said, status",
+    [("holds 3 answers since 2026-01-01T12:00:00+00:00", 200), ("the journal cannot be written (…)", 503)],
+)
+async def test_a_journal_that_does_its_work_is_ready(
+    app: App, core: FakeCore, said: str, status: int
+) -> None:
+    """
+    One that holds something is told of; one that cannot be written would lose the next sign-in.
+    """
+    core.answers["ready"] = {"database": "ok", "journal": said}
+
+    assert status == (await ask(app, "GET", "/readyz")).status
+
+
 async def test_numbers_are_prometheus_text(app: App) -> None:
     """
     By route and not by path, with the core's events.
@@ -92,6 +107,7 @@ async def test_numbers_are_prometheus_text(app: App) -> None:
     assert 2.0 == count(body, "grantkeeper_request_seconds_count", route="/v1/grants/{id}")
     assert 1.0 == count(body, "grantkeeper_workers")
     assert count(body, "grantkeeper_resident_memory_bytes") > 1e6
+    assert 2 == count(body, "grantkeeper_journal_entries")
 
 
 async def test_buckets_add_up() -> None:

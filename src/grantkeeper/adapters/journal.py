@@ -92,6 +92,21 @@ def wrapped_keys(directory: Path) -> Iterator[bytes]:
             yield from (entry.data_key for entry in entries.values())
 
 
+def held_in(directory: Path) -> tuple[int, int]:
+    """
+    How many entries all journals of *directory* hold, and how many lines are damaged.
+
+    Raises:
+        OSError: A file cannot be read.
+    """
+    held = damaged = 0
+    for path in [*directory.glob(f"*{SUFFIX}"), *directory.glob(f"*{DAMAGED}")] if directory.is_dir() else ():
+        with suppress(FileNotFoundError):
+            entries, bad = read_entries(path.read_bytes())
+            held, damaged = held + len(entries), damaged + bad
+    return held, damaged
+
+
 class _File:
     """One locked file."""
 

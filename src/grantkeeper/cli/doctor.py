@@ -87,7 +87,7 @@ async def _examined(fix: bool) -> list[Finding]:
     if fix:
         private = [path for path in (found.keys, found.database_file) if path is not None]
         findings += [_mended(path) for path in private if _too_open(path)]
-    findings += [_keys(found), *[one async for one in _database(found)]]
+    findings += [_keys(found), *[one async for one in _database(found)], _journal(found)]
     findings += _clients(found)
     for issuer in sorted({client.issuer for client in found.clients.values()}):
         client = next(one for one in found.clients.values() if one.issuer == issuer)
@@ -243,6 +243,29 @@ async def _signs(found: "Settings", store: "Store") -> AsyncIterator[Finding]:
     for run in [] if left is None else msgspec.json.decode(left, type=list[str]):
         hint = f"Unless it is running now: grantkeeper panic --resume {run}"
         yield Finding("panic", Verdict.NOTE, f"the run {run} is not finished", hint)
+
+
+def _journal(found: "Settings") -> Finding:
+    """That no answer waits for the database in a journal here, and that one could be written."""
+    import os
+
+    from grantkeeper.adapters.journal import held_in
+
+    directory = found.journal_dir
+    try:
+        held, damaged = held_in(directory)
+    except OSError as error:
+        says = f"the journal cannot be read ({error.strerror})"
+        return Finding("journal", Verdict.WRONG, says, "Give its directory to the service's user.")
+    if held or damaged:
+        says = f"holds {held} answers that are not in the database, and {damaged} damaged lines"
+        hint = "Start the service: it delivers them. If it runs, see the runbook under store_unavailable."
+        return Finding("journal", Verdict.WRONG if damaged else Verdict.NOTE, says, hint)
+    place = next(one for one in (directory, *directory.parents) if one.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK)):
+        says = "the journal cannot be written"
+        return Finding("journal", Verdict.WRONG, says, "Name another place in GRANTKEEPER_JOURNAL_DIR.")
+    return Finding("journal", Verdict.OK, "it is empty: the database has every answer")
 
 
 def _clients(found: "Settings") -> list[Finding]:

@@ -215,6 +215,10 @@ class KeeperCore:
         """How often what came to which end."""
         return self.means.counters
 
+    def journal_entries(self) -> int:
+        """How many answers wait in the journal for the store."""
+        return len(self.custody.journal.entries())
+
     @property
     def chores(self) -> dict[str, Record]:
         """How the chores of the upkeep fare in this process, by name."""

@@ -13,7 +13,7 @@ import resource
 import sys
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -55,10 +55,14 @@ class Tally:
     """Counts what this process answers."""
 
     def __init__(
-        self, events: Mapping[tuple[str, str], int], chores: "Mapping[str, Record] | None" = None
+        self,
+        events: Mapping[tuple[str, str], int],
+        chores: "Mapping[str, Record] | None" = None,
+        held: Callable[[], int] = lambda: 0,
     ) -> None:
         self._events = events
         self._chores = chores or {}
+        self._held = held
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._seconds: dict[str, list[float]] = {}
         self.hits = 0
@@ -88,7 +92,12 @@ class Tally:
             requests={f"{route} {method} {status}": n for (route, method, status), n in requests.items()},
             seconds={route: list(row) for route, row in self._seconds.items()},
             events={f"{kind} {outcome}": n for (kind, outcome), n in events.items()},
-            gauges={"workers": 1.0, "resident_memory_bytes": _resident(), **self._moments()},
+            gauges={
+                "workers": 1.0,
+                "resident_memory_bytes": _resident(),
+                "journal": float(self._held()),
+                **self._moments(),
+            },
         )
 
     def _moments(self) -> dict[str, float]:
@@ -208,6 +217,8 @@ def exposition(numbers: Numbers) -> bytes:
             lines.append(f'grantkeeper_chore_last_success_seconds{{chore="{chore}"}} {moment:.3f}')
     family("workers", "gauge", "Processes that answer.")
     lines.append(f"grantkeeper_workers {numbers.gauges.get('workers', 0):.0f}")
+    family("journal_entries", "gauge", "Answers of issuers that wait in a journal for the database.")
+    lines.append(f"grantkeeper_journal_entries {numbers.gauges.get('journal', 0):.0f}")
     family("resident_memory_bytes", "gauge", "Resident memory of all of them.")
     lines.append(f"grantkeeper_resident_memory_bytes {numbers.gauges.get('resident_memory_bytes', 0):.0f}")
     return ("\n".join(lines) + "\n").encode()

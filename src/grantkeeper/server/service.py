@@ -32,7 +32,7 @@ class Service:
         self.limits = Limits(core.clock, settings.redeem_limit.count, settings.redeem_limit.period)
         self.callers = Callers(core)
         self.lookups = Lookups(core)
-        self.tally = Tally(core.counters, core.chores)
+        self.tally = Tally(core.counters, core.chores, core.journal_entries)
         self._told = 0
 
     @asynccontextmanager
