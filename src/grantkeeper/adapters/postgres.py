@@ -18,7 +18,7 @@ from typing import Any
 from grantkeeper.adapters import postgres_steps as steps_of
 from grantkeeper.adapters.postgres_connect import STATEMENTS, PostgresPlace, connect, first_connect
 from grantkeeper.adapters.postgres_feed import Notifier, PostgresFeed
-from grantkeeper.adapters.postgres_pool import MOST, PostgresPool
+from grantkeeper.adapters.postgres_pool import MOST, PostgresPool, goodbye
 from grantkeeper.adapters.postgres_schema import check
 from grantkeeper.adapters.postgres_steps import NAMES, SQL
 from grantkeeper.adapters.postgres_work import PostgresWork
@@ -98,8 +98,7 @@ async def open_postgres(
     try:
         await check(first, whole=place.pooled)
     except BaseException:
-        first.terminate()
-        await asyncio.sleep(0)
+        await goodbye(first)
         raise
     store = PostgresStore(place, connections=connections)
     store._pool.adopt(first)

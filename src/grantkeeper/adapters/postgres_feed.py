@@ -20,7 +20,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from grantkeeper.adapters.postgres_errors import translated
-from grantkeeper.adapters.postgres_pool import Connection
+from grantkeeper.adapters.postgres_pool import Connection, goodbye
 from grantkeeper.errors import StoreUnavailable
 from grantkeeper.model import Change, News
 
@@ -85,6 +85,7 @@ class PostgresFeed:
         self._bell = asyncio.Event()
         # A task that calls is a reader: it goes on where it was, and hears of late changes once.
         self._readers: WeakKeyDictionary[asyncio.Task[Any], _Reader] = WeakKeyDictionary()
+        self._parting: set[asyncio.Task[None]] = set()
         self._closed = False
         self._process = os.getpid()
 
@@ -122,7 +123,7 @@ class PostgresFeed:
         async with self._lock:
             # Who was just connecting has put the connection there.
             self._hang_up()
-        await asyncio.sleep(0)
+        await asyncio.gather(*self._parting)
 
     # -- asking -----------------------------------------------------------------------------
 
@@ -170,7 +171,9 @@ class PostgresFeed:
         line, self._line = self._line, None
         if line is not None:
             line.remove_termination_listener(self._ring)
-            line.terminate()
+            parting = asyncio.ensure_future(goodbye(line))
+            self._parting.add(parting)
+            parting.add_done_callback(self._parting.discard)
 
     async def _rows(self, line: Connection, name: str, *values: object) -> list[Any]:
         if not self._whole:

@@ -23,6 +23,8 @@ WAIT_SECONDS = 2.0
 IDLE_SECONDS = 60.0
 """What nobody has used for so long is closed."""
 
+PARTING_SECONDS = 1.0
+
 Connection = Any
 """asyncpg's, which has no types."""
 
@@ -55,6 +57,7 @@ class PostgresPool:
         self._open = 0
         self._age = 0
         self._ages: dict[Connection, int] = {}
+        self._parting: set[asyncio.Task[None]] = set()
         self._closed = False
         self._process = os.getpid()
 
@@ -137,7 +140,10 @@ class PostgresPool:
     def _forget(self, connection: Connection) -> None:
         self._open -= 1
         del self._ages[connection]
-        connection.terminate()
+        if not connection.is_closed():
+            parting = asyncio.ensure_future(goodbye(connection))
+            self._parting.add(parting)
+            parting.add_done_callback(self._parting.discard)
 
     def expire(self) -> None:
         """Trust none of the connections that there are: each is thrown away when it is free."""
@@ -156,19 +162,23 @@ class PostgresPool:
         for turn in self._waiting:
             if not turn.done():
                 turn.set_result(None)
-        idle, self._idle = self._idle, []
-        for one in idle:
-            self._open -= 1
-            del self._ages[one.connection]
-        await asyncio.gather(*(_goodbye(one.connection) for one in idle))
-        # A terminated transport ends in the loop's next round.
-        await asyncio.sleep(0)
+        while self._idle:
+            self._forget(self._idle.pop().connection)
+        await asyncio.gather(*self._parting)
 
 
-async def _goodbye(connection: Connection) -> None:
+async def goodbye(connection: Connection) -> None:
+    """
+    Close it in good order: what was left half-way on it is ended first, at the server too.
+
+    Without an answer for `PARTING_SECONDS` it is closed all the same.
+    """
     try:
-        await connection.close(timeout=1.0)
+        async with asyncio.timeout(PARTING_SECONDS):
+            await connection.close()
     except BaseException as error:
         connection.terminate()
+        # A terminated transport ends in the loop's next round.
+        await asyncio.sleep(0)
         if not isinstance(error, Exception):
             raise

@@ -17,7 +17,7 @@ import asyncpg
 
 from grantkeeper.adapters.postgres_connect import SETTING, PostgresPlace, first_connect
 from grantkeeper.adapters.postgres_errors import translated
-from grantkeeper.adapters.postgres_pool import Connection
+from grantkeeper.adapters.postgres_pool import Connection, goodbye
 from grantkeeper.adapters.schema import Applied, Migration, fresh_schema, migrations, pending
 from grantkeeper.errors import SettingsInvalid, StoreUnavailable
 
@@ -123,8 +123,7 @@ async def migrate_postgres(
     except Exception as error:
         raise translated(error, "migrate") from error
     finally:
-        with suppress(Exception):
-            await connection.close(timeout=1.0)
+        await goodbye(connection)
 
 
 async def migrate(
