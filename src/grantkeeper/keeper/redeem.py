@@ -172,7 +172,7 @@ class Redeemer:
             key_hash=next(iter(self._key_hashes(plan)), None),
             fingerprint=self._fingerprints(plan)[0],
             index_version=self._means.sealer.index_version,
-            # A node that lacks the key all seal with finds out before the code is sent.
+            # Here a node finds out, before the code is sent, that it lacks the key all seal with.
             data_key=self._outcomes.new_key(plan.client.client_id, code_hash),
         )
         standing = await self._means.store.claim(claim, seconds=CLAIM_SECONDS)
@@ -205,17 +205,12 @@ class Redeemer:
         return self._means.sealer.digests("redemption", "\n".join(f"{len(part)}:{part}" for part in parts))
 
     async def _other_claim(self, plan: Plan, claim: Redemption) -> Redemption | None:
-        """
-        A claim on the same code that a node filed under another index key in the same moment.
-
-        Both look only after both have claimed, so at least one sees the other and steps back.
-        """
-        for code_hash in self._code_hashes(plan):
-            if code_hash != claim.code_hash:
-                other = await self._means.store.redemption(code_hash)
-                if other is not None:
-                    await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
-                    return other
+        """One filed under another index key in the same moment: both claim, then look, and one steps back."""
+        for code_hash in self._code_hashes(plan)[1:]:
+            other = await self._means.store.redemption(code_hash)
+            if other is not None:
+                await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+                return other
         return None
 
     async def _known(self, plan: Plan) -> Redemption | None:
@@ -352,7 +347,7 @@ class Redeemer:
         try:
             return await self._store_consent(plan, claim, answer, owner, proof)
         except SealBroken:
-            # The stored grant does not open here; with the right keys the answer can still be added to it.
+            # The stored grant does not open here; with the right keys the answer can be added to it.
             waiting = self._outcomes.waiting(claim, answer, self._means.clock.now())
             with suppress(StoreConflict):
                 await self._commit(Settle(waiting))
