@@ -196,17 +196,12 @@ class Redeemer:
         return self._means.sealer.digests("redemption", "\n".join(f"{len(part)}:{part}" for part in parts))
 
     async def _other_claim(self, plan: Plan, claim: Redemption) -> Redemption | None:
-        """
-        A claim on the same code that a node filed under another index key in the same moment.
-
-        Both look only after both have claimed, so at least one sees the other and steps back.
-        """
-        for code_hash in self._code_hashes(plan):
-            if code_hash != claim.code_hash:
-                other = await self._means.store.redemption(code_hash)
-                if other is not None:
-                    await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
-                    return other
+        """One filed under another index key in the same moment: both claim, then look, and one steps back."""
+        for code_hash in self._code_hashes(plan)[1:]:
+            other = await self._means.store.redemption(code_hash)
+            if other is not None:
+                await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+                return other
         return None
 
     async def _known(self, plan: Plan) -> Redemption | None:
