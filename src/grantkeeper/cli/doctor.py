@@ -200,10 +200,8 @@ async def _fit(found: "Settings", store: "Store") -> Finding | None:
 
 async def _signs(found: "Settings", store: "Store") -> AsyncIterator[Finding]:
     """What the ends of grants say about their clients, and a panic that was not brought to its end."""
-    import msgspec
-
     from grantkeeper.keeper.history import tally_of
-    from grantkeeper.keeper.panic import UNFINISHED
+    from grantkeeper.keeper.panic_run import Runs
     from grantkeeper.lifecycle import ENDS, testing_likely
 
     for client in found.clients.values():
@@ -217,8 +215,7 @@ async def _signs(found: "Settings", store: "Store") -> AsyncIterator[Finding]:
         if seen.crowded:
             says = f"{seen.crowded} grants have come near Google's cap of 100 live tokens"
             yield Finding(f"client {client.name}", Verdict.NOTE, says, ENDS["live_tokens"])
-    left = await store.mark(UNFINISHED)
-    for run in [] if left is None else msgspec.json.decode(left, type=list[str]):
+    for run in await Runs(store).unfinished():
         hint = f"Unless it is running now: grantkeeper panic --resume {run}"
         yield Finding("panic", Verdict.NOTE, f"the run {run} is not finished", hint)
 
