@@ -202,11 +202,11 @@ async def _signs(found: "Settings", store: "Store") -> AsyncIterator[Finding]:
     """What the ends of grants say about their clients, and a panic that was not brought to its end."""
     from grantkeeper.keeper.history import tally_of
     from grantkeeper.keeper.panic_run import Runs
-    from grantkeeper.lifecycle import ENDS, testing_likely
+    from grantkeeper.lifecycle import ENDS, likely_testing
 
     for client in found.clients.values():
         seen = await tally_of(store, client.client_id)
-        if testing_likely(seen.deaths, seen.survivors):
+        if likely_testing(seen.deaths, seen.survivors):
             says = (
                 f"most likely in testing mode: {seen.deaths} grants ended at about seven days, "
                 f"{seen.survivors} lived on"

@@ -30,7 +30,7 @@ from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.panic_choice import Choice, fits
 from grantkeeper.keeper.panic_report import KIND, ReportLines
 from grantkeeper.keeper.panic_run import Line, Run, Runs
-from grantkeeper.keeper.revocation import Revoker, Word
+from grantkeeper.keeper.revocation import TELL_SECONDS, Revoker, Word
 from grantkeeper.keeper.sessions import Sessions
 from grantkeeper.model import AuditEvent, Grant, GrantState, Held, Lease
 from grantkeeper.ports import GrantQuery, Release
@@ -48,6 +48,9 @@ ROUNDS = 8
 
 AT_ONCE = 16
 """Calls of the issuer in the air at most."""
+
+BUSY_AGAIN = 1.0
+"""Seconds until a grant is looked at again that another process is telling the issuer of."""
 
 RECALLED = 1000
 """Answers read back after a crash: those that came since the last page was written down are far fewer."""
@@ -319,6 +322,11 @@ class Panic:
         sent_at = clock.monotonic()
         try:
             telling = await self._revoker.tell(line.grant, hold=HOLD, run=_caller(run))
+            # Most likely the killed run itself, whose claim on this grant has not lapsed yet.
+            give_up = sent_at + TELL_SECONDS + BUSY_AGAIN
+            while telling.word is Word.BUSY and clock.monotonic() < give_up:
+                await asyncio.sleep(BUSY_AGAIN)
+                telling = await self._revoker.tell(line.grant, hold=HOLD, run=_caller(run))
         except GrantNotFound:
             line.answer, line.at = "forgotten", clock.now()
             return
