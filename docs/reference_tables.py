@@ -245,6 +245,13 @@ def commands() -> str:
     return written[written.index("## grantkeeper ") :]
 
 
+def ends() -> str:
+    """Every kind of end that can be seen coming."""
+    from grantkeeper.lifecycle import ENDS
+
+    return table(["end", "what helps"], [(f"`{kind}`", remedy) for kind, remedy in ENDS.items()])
+
+
 def house() -> str:
     """Every module with the first sentence of its docstring, floor by floor."""
     package = importlib.util.find_spec("grantkeeper")
@@ -269,6 +276,7 @@ def _first_sentences(root: Path) -> Iterator[tuple[str, str]]:
 TABLES: dict[str, Callable[[], str]] = {
     "client-settings": client_settings,
     "commands": commands,
+    "ends": ends,
     "errors": errors,
     "house": house,
     "http": http,

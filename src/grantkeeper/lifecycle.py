@@ -354,7 +354,7 @@ def week_sign(grant: Grant, now: datetime, *, refused: bool) -> WeekSign | None:
     return WeekSign.SURVIVAL if _last_use(grant) <= over < now else None
 
 
-def testing_likely(deaths: int, survivors: int) -> bool:
+def likely_testing(deaths: int, survivors: int) -> bool:
     """Whether so many of each make testing mode most likely: nearly all have died, and more than a few."""
     return deaths >= LEAST_DEATHS and survivors * DEATHS_TO_A_SURVIVOR <= deaths
 

@@ -31,11 +31,12 @@ from grantkeeper.lifecycle import (
     freshness,
     how_to_ask,
     keep,
+    keep_alive_at,
     keep_alive_rate,
+    likely_testing,
     next_state,
     outlived,
     stale_margin,
-    testing_likely,
     week_sign,
 )
 from grantkeeper.model import Grant, GrantState, IdentitySource, Provider, Reason, Sealed, Source, Subject
@@ -278,6 +279,21 @@ def consented(age: timedelta, worked: timedelta | None = None, **other) -> Grant
     return Grant(**(values | other))
 
 
+def test_a_grant_is_due_five_months_after_its_last_refresh():
+    """
+    From the start of that week, spread over two weeks by the id; only where a refresh would help.
+    """
+    one = consented(10 * DAY, 9 * DAY)
+    due = keep_alive_at(one)
+
+    assert due is not None
+    assert 143 * DAY <= due - (NOW - DAY) < 164 * DAY
+    assert due == keep_alive_at(consented(10 * DAY, 9 * DAY + HOUR))
+    assert keep_alive_at(consented(DAY, consented_at=None)) is not None
+    assert keep_alive_at(consented(DAY, state=S.BLOCKED)) is None
+    assert keep_alive_at(consented(DAY, refresh_token=None)) is None
+
+
 def test_the_later_the_first_in_line_the_faster_it_goes():
     """
     Two in a second on a normal day, never more than a hundred; each limit belongs to the next rate.
@@ -349,7 +365,7 @@ def test_testing_mode_is_spoken_of_on_good_evidence_alone(deaths, survivors, lik
     """
     Three deaths at least, and ten for each survivor.
     """
-    assert likely == testing_likely(deaths, survivors)
+    assert likely == likely_testing(deaths, survivors)
 
 
 def kinds(one: Grant, provider: Provider = Provider.GOOGLE, *, testing: bool = False) -> list[str]:

@@ -18,6 +18,7 @@ from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.panic import Panic
 from grantkeeper.keeper.panic_choice import Choice
 from grantkeeper.keeper.panic_report import verified
+from grantkeeper.keeper.panic_run import Runs
 from grantkeeper.keeper.revocation import Revoker
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.keeper.sessions import Sessions
@@ -155,7 +156,7 @@ async def test_a_run_killed_at_any_write_goes_on(sealer: Sealer, tmp_path: Path,
         assert sum(place.told.values()) <= GRANTS + (2 if died else 0)
         assert (GRANTS, {"revoked": GRANTS}) == (found["grants"], found["answers"])
         assert ended.finished_at is not None
-        assert [] == await place.process(place.store).unfinished()
+        assert [] == await Runs(place.store).unfinished()
         if not died:
             break
     assert at > 20

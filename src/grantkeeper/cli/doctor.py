@@ -222,15 +222,13 @@ async def _fit(found: "Settings", store: "Store") -> Finding | None:
 
 async def _signs(found: "Settings", store: "Store") -> AsyncIterator[Finding]:
     """What the ends of grants say about their clients, and a panic that was not brought to its end."""
-    import msgspec
-
     from grantkeeper.keeper.history import tally_of
-    from grantkeeper.keeper.panic import UNFINISHED
-    from grantkeeper.lifecycle import ENDS, testing_likely
+    from grantkeeper.keeper.panic_run import Runs
+    from grantkeeper.lifecycle import ENDS, likely_testing
 
     for client in found.clients.values():
         seen = await tally_of(store, client.client_id)
-        if testing_likely(seen.deaths, seen.survivors):
+        if likely_testing(seen.deaths, seen.survivors):
             says = (
                 f"most likely in testing mode: {seen.deaths} grants ended at about seven days, "
                 f"{seen.survivors} lived on"
@@ -239,8 +237,7 @@ async def _signs(found: "Settings", store: "Store") -> AsyncIterator[Finding]:
         if seen.crowded:
             says = f"{seen.crowded} grants have come near Google's cap of 100 live tokens"
             yield Finding(f"client {client.name}", Verdict.NOTE, says, ENDS["live_tokens"])
-    left = await store.mark(UNFINISHED)
-    for run in [] if left is None else msgspec.json.decode(left, type=list[str]):
+    for run in await Runs(store).unfinished():
         hint = f"Unless it is running now: grantkeeper panic --resume {run}"
         yield Finding("panic", Verdict.NOTE, f"the run {run} is not finished", hint)
 

@@ -12,7 +12,7 @@ from datetime import datetime
 
 import msgspec
 
-from grantkeeper.lifecycle import WeekSign, crowded, testing_likely, week_sign
+from grantkeeper.lifecycle import WeekSign, crowded, likely_testing, week_sign
 from grantkeeper.model import Client, Grant, Lease, Provider
 from grantkeeper.ports import LeaseStore, NodeStore, Release, Store
 
@@ -70,7 +70,7 @@ class History:
     def testing(self, client_id: str) -> bool:
         """Whether the client is most likely in testing mode, where consents end after seven days."""
         seen = self._known.get(client_id, Tally()).plus(self._new.get(client_id, Tally()))
-        return testing_likely(seen.deaths, seen.survivors)
+        return likely_testing(seen.deaths, seen.survivors)
 
     def died(self, client: Client, grant: Grant, now: datetime) -> None:
         """The issuer has refused *grant*, as it was before."""

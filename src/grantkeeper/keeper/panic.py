@@ -18,8 +18,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
-import msgspec
-
 from grantkeeper.backoff import REVOCATIONS_PER_SECOND, Pace
 from grantkeeper.errors import (
     ClientUnknown,
@@ -31,7 +29,8 @@ from grantkeeper.errors import (
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.panic_choice import Choice, fits
 from grantkeeper.keeper.panic_report import KIND, ReportLines
-from grantkeeper.keeper.revocation import Revoker, Word
+from grantkeeper.keeper.panic_run import Line, Run, Runs
+from grantkeeper.keeper.revocation import TELL_SECONDS, Revoker, Word
 from grantkeeper.keeper.sessions import Sessions
 from grantkeeper.model import AuditEvent, Grant, GrantState, Held, Lease
 from grantkeeper.ports import GrantQuery, Release
@@ -50,61 +49,17 @@ ROUNDS = 8
 AT_ONCE = 16
 """Calls of the issuer in the air at most."""
 
+BUSY_AGAIN = 1.0
+"""Seconds until a grant is looked at again that another process is telling the issuer of."""
+
 RECALLED = 1000
 """Answers read back after a crash: those that came since the last page was written down are far fewer."""
-
-UNFINISHED = "panic"
-MOST_LISTED = 100
 
 Progress = Callable[[str, int, int], None]
 """Called with the part (``marked`` or ``told``), how many are done in it, and of how many (0: unknown)."""
 
 HOPELESS = (SealBroken, ClientUnknown)
 """Reasons for which another try within the run cannot help."""
-
-
-class Line(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """
-    What became of one grant.
-
-    Attributes:
-        answer: Empty until there is one.
-        tries: In vain, so far.
-    """
-
-    grant: str
-    client: str
-    answer: str = ""
-    at: datetime | None = None
-    reason: str = ""
-    tries: int = 0
-
-
-class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """
-    A panic as it is written down.
-
-    Attributes:
-        by: Who started it, as the machine knows them.
-        rate: Calls of the issuer in a second.
-        pages: How many pages of grants are written down.
-        source, cursor: Where the choosing goes on.
-        marked: Whether all that fit are marked.
-        chosen: How many they are.
-    """
-
-    id: str
-    by: str
-    started_at: datetime
-    choice: Choice
-    rate: float
-    pages: int = 0
-    source: int = 0
-    cursor: str = ""
-    marked: bool = False
-    chosen: int = 0
-    finished_at: datetime | None = None
-    answers: dict[str, int] = {}
 
 
 @dataclass(slots=True)
@@ -127,13 +82,19 @@ class _Work:
 
 
 class Panic:
-    """Runs panics. Belongs to one loop."""
+    """
+    Runs panics. Belongs to one loop.
+
+    Attributes:
+        runs: What is written down of them.
+    """
 
     def __init__(self, means: Means, revoker: Revoker, sessions: Sessions, *, page: int = PAGE) -> None:
         self._means = means
         self._revoker = revoker
         self._sessions = sessions
         self._page_size = page
+        self.runs = Runs(means.store)
 
     # -- beginning ----------------------------------------------------------------------------
 
@@ -165,8 +126,8 @@ class Panic:
         if choice.empty:
             raise InvalidRequest("a panic needs a choice of grants, or everything said aloud")
         run = self._new(choice, by, rate or self.rate(choice))
-        await self._save(run)
-        await self._list(run.id)
+        await self.runs.save(run)
+        await self.runs.list_it(run.id)
         await self._note("panic.begun", run)
         return run
 
@@ -175,24 +136,6 @@ class Panic:
         # The order of beginning shows in the id, and two in one second differ.
         name = f"{now:%Y%m%dT%H%M%S}-{self._means.dice.bytes(4).hex()}"
         return Run(id=name, by=by, started_at=now, choice=choice, rate=rate)
-
-    async def find(self, run_id: str) -> Run:
-        """
-        A run as it was last written down.
-
-        Raises:
-            InvalidRequest: There is none of that id; the hint names those that are not finished.
-        """
-        raw = await self._means.store.mark(_name(run_id))
-        if raw is None:
-            left = ", ".join(await self.unfinished()) or "none"
-            raise InvalidRequest("there is no panic of that id", hint=f"Not finished: {left}.")
-        return msgspec.json.decode(raw, type=Run)
-
-    async def unfinished(self) -> list[str]:
-        """Ids of runs that have begun and not ended, the oldest first."""
-        raw = await self._means.store.mark(UNFINISHED)
-        return [] if raw is None else msgspec.json.decode(raw, type=list[str])
 
     # -- working ------------------------------------------------------------------------------
 
@@ -205,9 +148,9 @@ class Panic:
             StoreUnavailable: It stands still; resume it later.
         """
         async with self._alone(run_id):
-            run = await self.find(run_id)
+            run = await self.runs.find(run_id)
             if run.finished_at is not None:
-                await self._tidy(run)
+                await self.runs.tidy(run)
                 return run
             resumed = run.pages > 0
             work = _Work(run, Pace(run.rate), progress, resumed=resumed)
@@ -264,22 +207,22 @@ class Panic:
         run = work.run
         if run.pages and not run.marked:
             # It may have been killed between writing its last page down and marking it.
-            await self._mark_page(run, [line.grant for line in await self._page(run, run.pages - 1)])
+            await self._mark_page(run, [line.grant for line in await self.runs.page(run, run.pages - 1)])
         if run.marked:
             return
         async for grants, source, cursor in self._pages(run):
             if grants:
                 lines = [_line(grant) for grant in grants]
-                await self._save_page(run, run.pages, lines)
+                await self.runs.save_page(run, run.pages, lines)
                 run.pages += 1
                 run.chosen += len(grants)
             run.source, run.cursor = source, cursor
-            await self._save(run)
+            await self.runs.save(run)
             if grants:
                 await self._mark_page(run, [grant.id for grant in grants])
                 work.progress("marked", run.chosen, 0)
         run.marked = True
-        await self._save(run)
+        await self.runs.save(run)
 
     async def _mark_page(self, run: Run, ids: list[str]) -> None:
         rows = [row for grant_id in ids if (row := await self._means.store.get(grant_id)) is not None]
@@ -340,7 +283,7 @@ class Panic:
         for round_number in range(1, ROUNDS + 1):
             left = []
             for number in unfinished:
-                lines = await self._page(run, number)
+                lines = await self.runs.page(run, number)
                 if all(line.answer for line in lines):
                     if round_number == 1:
                         work.told += len(lines)
@@ -366,7 +309,7 @@ class Panic:
         calls = [one(line) for line in lines if not line.answer]
         # Where the store is away, calls under way are let end, and what is known is written down.
         troubles = [end for end in await asyncio.gather(*calls, return_exceptions=True) if end is not None]
-        await self._save_page(work.run, number, lines)
+        await self.runs.save_page(work.run, number, lines)
         if troubles:
             raise troubles[0]
 
@@ -379,6 +322,11 @@ class Panic:
         sent_at = clock.monotonic()
         try:
             telling = await self._revoker.tell(line.grant, hold=HOLD, run=_caller(run))
+            # Most likely the killed run itself, whose claim on this grant has not lapsed yet.
+            give_up = sent_at + TELL_SECONDS + BUSY_AGAIN
+            while telling.word is Word.BUSY and clock.monotonic() < give_up:
+                await asyncio.sleep(BUSY_AGAIN)
+                telling = await self._revoker.tell(line.grant, hold=HOLD, run=_caller(run))
         except GrantNotFound:
             line.answer, line.at = "forgotten", clock.now()
             return
@@ -441,7 +389,7 @@ class Panic:
                 }
             )
             for number in range(run.pages):
-                for line in await self._page(run, number):
+                for line in await self.runs.page(run, number):
                     run.answers[line.answer] = run.answers.get(line.answer, 0) + 1
                     told = {"type": "grant", "grant": line.grant, "client": line.client, "at": line.at}
                     told |= {"answer": line.answer} | ({"reason": line.reason} if line.reason else {})
@@ -463,34 +411,11 @@ class Panic:
             _sync(file.fileno())
         part.replace(report)
         run.finished_at = now
-        await self._save(run)
+        await self.runs.save(run)
         await self._note("panic.finished", run, grants=str(run.chosen), sha256=lines.sha256)
-        await self._tidy(run)
+        await self.runs.tidy(run)
 
-    async def _tidy(self, run: Run) -> None:
-        """Forget what only an unfinished run needs."""
-        await self._list(run.id, done=True)
-        for number in range(run.pages):
-            if await self._means.store.mark(_name(run.id, number)) is not None:
-                await self._means.store.set_mark(_name(run.id, number), None)
-
-    # -- what is written down -----------------------------------------------------------------
-
-    async def _page(self, run: Run, number: int) -> list[Line]:
-        raw = await self._means.store.mark(_name(run.id, number))
-        return [] if raw is None else msgspec.json.decode(raw, type=list[Line])
-
-    async def _save_page(self, run: Run, number: int, lines: list[Line]) -> None:
-        await self._means.store.set_mark(_name(run.id, number), msgspec.json.encode(lines))
-
-    async def _save(self, run: Run) -> None:
-        await self._means.store.set_mark(_name(run.id), msgspec.json.encode(run))
-
-    async def _list(self, run_id: str, *, done: bool = False) -> None:
-        """Keep the list of what is not finished; two beginnings at one moment may lose one of it."""
-        others = [one for one in await self.unfinished() if one != run_id]
-        now = others if done else [*others, run_id][-MOST_LISTED:]
-        await self._means.store.set_mark(UNFINISHED, msgspec.json.encode(now) if now else None)
+    # -- the audit ----------------------------------------------------------------------------
 
     async def _note(self, name: str, run: Run, **detail: str) -> None:
         event = AuditEvent(self._means.clock.now(), name, caller=_caller(run), detail=detail)
@@ -501,11 +426,6 @@ def _sync(descriptor: int) -> None:
     import os
 
     os.fsync(descriptor)
-
-
-def _name(run_id: str, page: int | None = None) -> str:
-    """The mark of a run, or of one of its pages."""
-    return f"panic:{run_id}" if page is None else f"panic:{run_id}:{page}"
 
 
 def _caller(run: Run) -> str:
