@@ -139,7 +139,7 @@ def main(arguments: Sequence[str]) -> int:
     unknown = [name for name in chosen.parts if name not in PARTS]
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
-    sizes = Sizes(grants=5, requests=40, rounds=2, slow=2.0) if chosen.short else Sizes(lease=20.0)
+    sizes = Sizes(grants=4, requests=20, rounds=1, slow=1.0) if chosen.short else Sizes(lease=20.0)
     outcomes = race(chosen.parts or tuple(PARTS), seed=chosen.seed, sizes=sizes)
     print(side_by_side(outcomes))
     if chosen.json:

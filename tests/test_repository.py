@@ -298,7 +298,7 @@ def test_help_names_every_chore():
     )
 
     assert offered - {"help", "clean"} == explained
-    assert {"demo", "test", "check", "bench", "chaos", "docs", "lock", "clean", "help"} == offered
+    assert {"demo", "test", "check", "bench", "race", "chaos", "docs", "lock", "clean", "help"} == offered
 
 
 @pytest.mark.parametrize(
