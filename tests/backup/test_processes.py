@@ -76,7 +76,7 @@ def test_a_restore_that_is_killed_is_not_served_and_can_be_done_again(stage: Sta
     """
     In the middle of the rows: nothing of it is there, and no service starts on it.
     """
-    code = google.code("ada@example.com")
+    code = google.code("ada@example.com", force=True)
     grant = json.loads(stage.command("redeem", "--json", stdin=code, expect=0).stdout)["grant"]["id"]
     crowd.fill(stage.folder / "grantkeeper.db")
     stage.command("backup", "copy", expect=0)
@@ -102,7 +102,7 @@ def test_a_backup_under_load_fails_nothing_and_is_of_one_moment(stage: Stage, go
     """
     crowd.fill(stage.folder / "grantkeeper.db", 8_000)
     stage.serve("--workers", "2")
-    grants = [stage.grant(f"user-{number}@example.com") for number in range(10)]
+    grants = [stage.grant(f"user-{number}@example.com", force=True) for number in range(10)]
     load = Load(google, stage.key, [stage.port], grants)
 
     with load.running():
@@ -132,7 +132,7 @@ def test_the_memory_of_both_does_not_grow_with_the_database(stage: Stage) -> Non
     """
     A hundred and seventy megabytes of rows pass through far less.
     """
-    crowd.fill(stage.folder / "grantkeeper.db", 8_000, size=16_000)
+    crowd.fill(stage.folder / "grantkeeper.db", 4_000, size=32_000)
     script = (
         "import resource, sys\n"
         "from grantkeeper.cli.main import run\n"
@@ -172,7 +172,7 @@ def test_on_postgres_a_killed_restore_is_not_served_and_can_be_done_again(
     with postgres_server.database() as old, postgres_server.database() as new:
         stage = Stage(tmp_path, google, env={"DATABASE_URL": old}).serve()
         try:
-            grant = stage.grant("ada@example.com")
+            grant = stage.grant("postgres@example.com", force=True)
             crowd.fill_postgres(postgres_server, database_of(old))
             stage.command("backup", "copy", expect=0)
         finally:

@@ -105,7 +105,7 @@ def test_up_and_down_by_one_release_under_load(
     following = next_release(tmp_path_factory.mktemp("next"), kind)
     first, second = fleet.start(), fleet.start()
     load = Load(google, stage.key, [first.port, second.port], [])
-    code = google.code("ada@example.com")
+    code = google.code("ada@example.com", force=True)
     redeemed = ask(first.port, "POST", "/v1/redeem", {"code": code}, {"X-Requested-With": "test"})
     load.grants.append(redeemed.json["grant"]["id"])
 
