@@ -22,11 +22,11 @@ export PYTHON UV WORKERS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-whole test-ground test-pythons check bench race chaos docs lock clean FORCE
+.PHONY: help demo test test-whole test-ground test-pythons check bench bench-large race chaos docs lock clean FORCE
 
 help: ## Say what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
-	    while IFS='	' read -r word meaning; do printf '  make %-8s %s\n' "$$word" "$$meaning"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
+	    while IFS='	' read -r word meaning; do printf '  make %-11s %s\n' "$$word" "$$meaning"; done
 
 demo: $(DEMO)/.made ## Play the whole story in the terminal: emulator, service, phone, backend
 	@$(DEMO)/bin/grantkeeper demo $(ARGS)
@@ -62,8 +62,11 @@ docs: $(TEST)/.made ## Build the documentation into .build/docs
 	$(TEST)/bin/sphinx-build -q -n -W --keep-going -b html docs $(BUILD)/docs
 	@echo "open $(BUILD)/docs/index.html"
 
-bench: $(TEST)/.made ## Measure: hot path, hand-written rival, library, memory, millions of grants
+bench: $(TEST)/.made ## Measure: hot path, hand-written rival, library, memory, PostgreSQL, a million grants
 	$(TEST)/bin/python -m bench $(ARGS)
+
+bench-large: $(TEST)/.made ## Measure ten million grants on PostgreSQL (20 minutes, 50 GB of disk)
+	$(TEST)/bin/python -m bench stored-large $(ARGS)
 
 race: $(TEST)/.made ## Race grantkeeper and the hand-written service, side by side
 	$(TEST)/bin/python -m bench.race $(ARGS)

@@ -23,7 +23,7 @@ from time import perf_counter, process_time
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).parent.parent
-PATIENCE = 10.0
+PATIENCE = 30.0
 LENGTH = b"content-length: "
 
 
