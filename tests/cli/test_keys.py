@@ -218,7 +218,7 @@ def test_two_services_of_which_one_lacks_the_key(
     try:
         started = [first.ready(), last.ready()]
         installed("keys", "rotate", "--name", "spring")
-        refused = installed("keys", "rewrap", "--wait", "1", "--json")
+        refused = installed("keys", "rewrap", "--wait", "8", "--json")
         listed = installed("keys", "list", "--json").json
         (other / "keys.json").write_bytes((place / "keys.json").read_bytes()[:300])
         said: Any = None

@@ -146,9 +146,8 @@ class Redeemer:
 
     async def _claim_and_send(self, plan: Plan, proof: Identity | None) -> RedeemedGrant:
         now = self._means.clock.now()
-        code_hash = self._code_hashes(plan)[0]
         claim = Redemption(
-            code_hash=code_hash,
+            code_hash=(code_hash := self._code_hashes(plan)[0]),
             client_id=plan.client.client_id,
             owner=self._means.owner(),
             state=RedemptionState.CLAIMED,
