@@ -26,7 +26,9 @@ Calls = list[Callable[[], Awaitable[object]]]
 @pytest.fixture(scope="module")
 def server() -> Iterator[PostgresServer]:
     """A server to be hurt; what a crash of the whole machine would lose is not looked at."""
-    with PostgresServer({"fsync": "off", "max_connections": "40", "superuser_reserved_connections": "1"}) as server:
+    with PostgresServer(
+        {"fsync": "off", "max_connections": "40", "superuser_reserved_connections": "1"}
+    ) as server:
         yield server
 
 
