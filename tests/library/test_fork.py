@@ -1,10 +1,13 @@
 """What becomes of the loop thread when the process forks; with real forks, in scripts of their own."""
 
+import asyncio
 import subprocess
 import sys
 import textwrap
 
 import pytest
+
+from grantkeeper.adapters.postgres_schema import migrate_postgres
 
 pytestmark = pytest.mark.processes
 
@@ -257,7 +260,7 @@ place = sys.argv[2]
 
 def options():
     return dict(
-        database_url=f"sqlite:///{place}/grants.db",
+        database_url=sys.argv[4],
         clients=f"{place}/client_secret.json",
         keys=f"{place}/keys.json",
         issuer=google.issuer,
@@ -281,14 +284,27 @@ def whole(*children):
 """
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request, place):
+    """A database that can be opened."""
+    if request.param == "sqlite":
+        return f"sqlite:///{place}/grants.db"
+    url = request.getfixturevalue("postgres_url")
+    asyncio.run(migrate_postgres(url))
+    return url
+
+
 @pytest.fixture
-def run_keeper(google_emulator, place):
+def run_keeper(google_emulator, place, database_url):
     """Runs a script that has a keeper's options; what it printed."""
 
     def run(body: str) -> str:
         script = KEEPER + textwrap.dedent(body)
         done = subprocess.run(
-            [sys.executable, "-c", script, google_emulator.url, str(place), google_emulator.clock_file],
+            [
+                *(sys.executable, "-c", script),
+                *(google_emulator.url, str(place), google_emulator.clock_file, database_url),
+            ],
             capture_output=True,
             text=True,
             timeout=100,
