@@ -178,7 +178,15 @@ async def test_tables_of_another_program_are_left_alone(
 
 # -- plans ------------------------------------------------------------------------------------------
 
-WHOLE = {"index_versions", "callers", "signing_keys", "living_nodes", "sweep_nodes", "sweep_leases"}
+WHOLE = {
+    "any_row",
+    "index_versions",
+    "callers",
+    "signing_keys",
+    "living_nodes",
+    "sweep_nodes",
+    "sweep_leases",
+}
 """These read a whole table: a small one, or on purpose (`DataKeyStore.index_versions`)."""
 
 SMALL = {"callers", "signing_keys", "nodes", "marks", "feed", "pulse", "leases"}

@@ -131,7 +131,8 @@ def _under(town: PostgresTown, key: int) -> int:
 async def _rewrap_and_kill(town: PostgresTown, old: int, dice: random.Random) -> int:
     """Begin (or go on) to rewrap, kill it in the middle; how many it had done."""
     before = await away(_under, town, old)
-    process = await away(town.begin, "keys", "rewrap", "--rate", "0", "--json")
+    # Slowly enough to be there when it is killed.
+    process = await away(town.begin, "keys", "rewrap", "--rate", str(before // 10), "--json")
     try:
         until = time.monotonic() + REPORT_LIMIT
         while before == (left := await away(_under, town, old)):

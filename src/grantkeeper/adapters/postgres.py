@@ -18,6 +18,7 @@ from typing import Any
 from grantkeeper.adapters import postgres_steps as steps_of
 from grantkeeper.adapters.postgres_connect import STATEMENTS, PostgresPlace, connect, first_connect
 from grantkeeper.adapters.postgres_feed import Notifier, PostgresFeed
+from grantkeeper.adapters.postgres_life import PostgresLife
 from grantkeeper.adapters.postgres_pool import MOST, PostgresPool, goodbye
 from grantkeeper.adapters.postgres_schema import check
 from grantkeeper.adapters.postgres_steps import NAMES, SQL
@@ -87,7 +88,7 @@ async def open_postgres(
         url: ``postgresql://user:password@host:5432/database``, with any of libpq's parameters for TLS.
         statement_cache: 0 behind PgBouncer.
         listen_url: The same database past PgBouncer, for the change feed.
-        connections: At most, beside the one of the feed.
+        connections: At most, beside that of the feed and the one that vouches for the process.
 
     Raises:
         SettingsInvalid: The URL is wrong, or the database is not (yet) of this release.
@@ -114,6 +115,9 @@ class PostgresStore:
         self._read, self._write = self._work.read, self._work.write
         self._feed = PostgresFeed(lambda: connect(place.direct), SQL, whole=place.direct.pooled)
         self._notifier = Notifier(lambda: self._read("notify"))
+        self._life = PostgresLife(lambda: connect(place.direct), SQL)
+        if not place.direct.pooled:
+            self._life.start()
         self._closed = False
 
     # -- grants -----------------------------------------------------------------------------
@@ -234,7 +238,7 @@ class PostgresStore:
     async def take(self, name: str, owner: str, *, seconds: float) -> Lease | Held:
         for _ in range(AGAIN):
             asked_at = _monotonic()
-            if rows := await self._write("take_lease", name, owner, float(seconds)):
+            if rows := await self._write("take_lease", name, owner, float(seconds), self._life.sign):
                 version, orphaned = rows[0]
                 return Lease(name, owner, version, _left(seconds, asked_at), orphaned)
             asked_at = _monotonic()
@@ -388,6 +392,7 @@ class PostgresStore:
         self._closed = True
         await self._feed.close()
         await self._work.finish()
+        await self._life.close()
         await self._notifier.close()
         await self._pool.close()
 

@@ -8,6 +8,7 @@ around it, and `single` tells which statement that is.
 from collections.abc import Iterable, Sequence
 from typing import Any, assert_never
 
+from grantkeeper.adapters.postgres_life import LOCKS
 from grantkeeper.adapters.postgres_pool import Connection
 from grantkeeper.adapters.postgres_work import PostgresWork
 from grantkeeper.adapters.records import (
@@ -55,10 +56,14 @@ _REST = " AND ".join(
     ]
 )
 
-_NUMBERED = {
-    name: numbered(text)
-    for name, text in statements("postgres", column_parts(quoted=QUOTED) | {"rest": _REST}).items()
-}
+_DEAD = (
+    "(held.server_start = pg_postmaster_start_time()"
+    f" AND pg_try_advisory_xact_lock_shared({LOCKS}, held.life))"
+)
+
+_PARTS = column_parts(quoted=QUOTED) | {"rest": _REST, "dead": _DEAD, "locks": str(LOCKS)}
+
+_NUMBERED = {name: numbered(text) for name, text in statements("postgres", _PARTS).items()}
 
 SQL = {name: text for name, (text, _) in _NUMBERED.items()}
 

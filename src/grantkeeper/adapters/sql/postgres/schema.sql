@@ -95,7 +95,9 @@ CREATE TABLE leases (
     owner TEXT COLLATE "C" NOT NULL,
     version BIGINT NOT NULL,
     orphaned BOOLEAN NOT NULL,
-    held_until TIMESTAMPTZ NOT NULL
+    held_until TIMESTAMPTZ NOT NULL,
+    life INTEGER,
+    server_start TIMESTAMPTZ NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 
 -- A number is never used again, so that it is a fence.
