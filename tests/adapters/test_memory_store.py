@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import pytest
 
 import grantkeeper.testing
-from grantkeeper.adapters.memory import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, MemoryStore
+from grantkeeper.adapters.memory import MemoryStore
+from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS
 from grantkeeper.model import Change, Lease
 from grantkeeper.ports import Insert
 from grantkeeper.testing.conformance import StoreConformance

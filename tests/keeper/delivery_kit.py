@@ -251,7 +251,7 @@ class Town:
 
     async def grant(self) -> Grant | None:
         """The one grant there is."""
-        return next(iter(self.store._grants.values()), None)
+        return next(iter(self.store._tables.grants.values()), None)
 
     async def token_kept(self) -> str:
         """The refresh token in the store."""
@@ -260,7 +260,7 @@ class Town:
         return self.seals.refresh_token(grant).reveal()
 
     def events(self, name: str) -> int:
-        return sum(event.name == name for event in self.store._events)
+        return sum(event.name == name for event in self.store._tables.events)
 
     def lapse(self) -> None:
         """Let every claim and lease of the dead lapse."""

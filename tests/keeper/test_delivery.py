@@ -84,10 +84,10 @@ async def test_a_lease_is_given_back_with_the_delivery(town: Town) -> None:
         with pytest.raises(StoreUnavailable):
             await core.access_token(grant)
         stops.away = False
-        assert f"refresh:{grant}" in town.store._leases
+        assert f"refresh:{grant}" in town.store._tables.leases
         await core._deliverer.once()
 
-    assert {} == town.store._leases
+    assert {} == town.store._tables.leases
 
 
 async def test_a_token_is_not_sent_while_its_answer_waits_here(tmp_path: Path) -> None:
@@ -155,7 +155,7 @@ async def test_a_sign_in_waits_longer_than_its_id_token_lives(town: Town) -> Non
         stops.away = False
         town.clock.advance(timedelta(days=2))
         await town.store.sweep(town.clock.now())
-        assert {} == town.store._claims
+        assert {} == town.store._tables.claims
         assert await core._deliverer.once()
 
     grant = await town.grant()
@@ -301,7 +301,7 @@ async def test_a_rotated_token_is_kept_although_the_grant_was_refused_meanwhile(
         stored = await town.grant()
         assert stored is not None
         broken = replace(stored, state=GrantState.NEEDS_CONSENT, reason=Reason.ANSWER_LOST)
-        town.store._grants[grant] = replace(broken, version=stored.version + 1)
+        town.store._tables.grants[grant] = replace(broken, version=stored.version + 1)
         stops.away = False
         assert await core._deliverer.once()
 
@@ -326,7 +326,7 @@ async def test_googles_token_that_was_refused_meanwhile_stays_refused(town: Town
         stored = await town.grant()
         assert stored is not None
         broken = replace(stored, state=GrantState.NEEDS_CONSENT, reason=Reason.REVOKED)
-        town.store._grants[grant] = replace(broken, version=stored.version + 1)
+        town.store._tables.grants[grant] = replace(broken, version=stored.version + 1)
         stops.away = False
         assert await core._deliverer.once()
 
@@ -443,7 +443,7 @@ async def test_killed_at_any_step_a_refresh_ends_right(tmp_path: Path, rotates: 
         place = (number, done, ended, stops.log)
         assert stored.uncertain_since is None, place
         assert () == town.disk.entries(), place
-        assert {} == town.store._leases, place
+        assert {} == town.store._tables.leases, place
         if stored.state is GrantState.ACTIVE:
             assert {await town.token_kept()} == town.issuer.good, place
         else:
@@ -520,7 +520,7 @@ async def test_a_refresh_knows_its_own_commit(tmp_path: Path, rotates: bool, num
     assert "MARKER-access-2" == token.reveal()
     assert 1 == town.events("grant.refreshed")
     assert {await town.token_kept()} == town.issuer.good
-    assert ((), {}) == (town.disk.entries(), town.store._leases)
+    assert ((), {}) == (town.disk.entries(), town.store._tables.leases)
 
 
 async def test_a_refusal_knows_its_own_commit(tmp_path: Path) -> None:
@@ -532,7 +532,7 @@ async def test_a_refusal_knows_its_own_commit(tmp_path: Path) -> None:
         grant = (await town.sign_in(core)).id
         stored = await town.grant()
         assert stored is not None
-        town.store._grants[grant] = replace(stored, uncertain_since=town.clock.now())
+        town.store._tables.grants[grant] = replace(stored, uncertain_since=town.clock.now())
         town.clock.advance(HOUR)
         town.issuer.good.clear()
         stops.commits, stops.deaf = 0, {1}

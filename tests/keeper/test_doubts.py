@@ -62,7 +62,7 @@ async def test_a_refresh_left_by_the_dead_is_doubted_before_it_is_sent_again(
 
     assert [town.clock.now()] == seen
     assert (False, GrantState.ACTIVE) == (described.uncertain, described.state)
-    assert {} == town.store._leases
+    assert {} == town.store._tables.leases
 
 
 @BOTH
@@ -92,7 +92,7 @@ async def test_a_refresh_that_nobody_asks_for_again_is_found(town: Town) -> None
         grant = await left_by_the_dead(town, core)
         await core._upkeep.once()
         described = await core.describe(grant)
-        assert (True, UNCERTAIN, {}) == (described.uncertain, described.remedy, town.store._leases)
+        assert (True, UNCERTAIN, {}) == (described.uncertain, described.remedy, town.store._tables.leases)
         assert 0 == refreshes(town)
         town.clock.advance(OWN_CHANCE)
         await core._upkeep.once()
@@ -120,12 +120,14 @@ async def test_a_lease_of_the_living_is_left_alone(town: Town) -> None:
 
     assert stored is not None
     assert stored.uncertain_since is None
-    assert ({}, 0) == (town.store._leases, refreshes(town))
+    assert ({}, 0) == (town.store._tables.leases, refreshes(town))
 
 
 async def doubt(town: Town, grant: str) -> None:
-    stored = town.store._grants[grant]
-    town.store._grants[grant] = replace(stored, uncertain_since=town.clock.now(), version=stored.version + 1)
+    stored = town.store._tables.grants[grant]
+    town.store._tables.grants[grant] = replace(
+        stored, uncertain_since=town.clock.now(), version=stored.version + 1
+    )
     town.store._tell("grant", grant)
 
 

@@ -1,0 +1,49 @@
+"""The records that grantkeeper keeps and passes around; none of them does anything."""
+
+from grantkeeper.model.answers import Description, End, Preflight, RedeemedGrant, Revocation, Session, Token
+from grantkeeper.model.caller import AuditEvent, Caller, Permission
+from grantkeeper.model.client import Client, Endpoints, Provider, Source
+from grantkeeper.model.grant import Grant, GrantState, IdentitySource, Reason, Sealed, StoredToken, Waiting
+from grantkeeper.model.identity import Identity, Profile, Subject
+from grantkeeper.model.keys import DataKey, JournalEntry, JournalKind, KeyKind, SigningKey
+from grantkeeper.model.nodes import Change, Held, Lease, News, Node
+from grantkeeper.model.redemption import Redemption, RedemptionState
+
+__all__ = [
+    "AuditEvent",
+    "Caller",
+    "Change",
+    "Client",
+    "DataKey",
+    "Description",
+    "End",
+    "Endpoints",
+    "Grant",
+    "GrantState",
+    "Held",
+    "Identity",
+    "IdentitySource",
+    "JournalEntry",
+    "JournalKind",
+    "KeyKind",
+    "Lease",
+    "News",
+    "Node",
+    "Permission",
+    "Preflight",
+    "Profile",
+    "Provider",
+    "Reason",
+    "RedeemedGrant",
+    "Redemption",
+    "RedemptionState",
+    "Revocation",
+    "Sealed",
+    "Session",
+    "SigningKey",
+    "Source",
+    "StoredToken",
+    "Subject",
+    "Token",
+    "Waiting",
+]

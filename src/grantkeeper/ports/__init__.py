@@ -1,0 +1,54 @@
+"""
+What a keeper needs from the world: roles, not machines.
+
+Ports speak of grants, not of SQL. Every method of a store is one atomic step,
+and a store never sees a token in the clear.
+"""
+
+from grantkeeper.ports.grants import ChangeFeed, GrantQuery, GrantStore, LeaseStore, RedemptionStore
+from grantkeeper.ports.journal import Journal
+from grantkeeper.ports.sealing import Keyring, SealContext, Sealer
+from grantkeeper.ports.steps import Delete, DropTokens, Insert, Note, PutToken, Release, Replace, Settle, Step
+from grantkeeper.ports.store import (
+    AuditStore,
+    CallerStore,
+    DataKeyStore,
+    NodeStore,
+    OnceStore,
+    SigningKeyStore,
+    Store,
+    Upkeep,
+)
+from grantkeeper.ports.world import Clock, Dice, Http
+
+__all__ = [
+    "AuditStore",
+    "CallerStore",
+    "ChangeFeed",
+    "Clock",
+    "DataKeyStore",
+    "Delete",
+    "Dice",
+    "DropTokens",
+    "GrantQuery",
+    "GrantStore",
+    "Http",
+    "Insert",
+    "Journal",
+    "Keyring",
+    "LeaseStore",
+    "NodeStore",
+    "Note",
+    "OnceStore",
+    "PutToken",
+    "RedemptionStore",
+    "Release",
+    "Replace",
+    "SealContext",
+    "Sealer",
+    "Settle",
+    "SigningKeyStore",
+    "Step",
+    "Store",
+    "Upkeep",
+]

@@ -1,0 +1,75 @@
+"""What a commit is made of."""
+
+from dataclasses import dataclass
+
+from grantkeeper.model import AuditEvent, Grant, Lease, Redemption, StoredToken
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """Save a new grant, at version 1; a conflict if the client and subject have one."""
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """
+    Save a grant if its version is still the stored one; the stored version is then one more.
+
+    Id, client, subject and `created_at` stay what they are; a later `used_at`
+    that `GrantStore.touch` wrote in between stays too.
+    """
+
+    grant: Grant
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Drop a grant and its tokens, if the version is still the stored one."""
+
+    grant_id: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutToken:
+    """
+    Cache a sealed access token; replaces the one of the same grant and scope key.
+
+    A conflict if the grant is not there.
+    """
+
+    token: StoredToken
+
+
+@dataclass(frozen=True, slots=True)
+class DropTokens:
+    """Drop every cached access token of a grant."""
+
+    grant_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """Write a redemption's new state, if its owner still holds the claim; else a conflict."""
+
+    redemption: Redemption
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give back a lease if its owner still has it; never a conflict."""
+
+    lease: Lease
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Append an audit event."""
+
+    event: AuditEvent
+
+
+Step = Insert | Replace | Delete | PutToken | DropTokens | Settle | Release | Note
+"""What a commit is made of. `Insert`, `Replace`, `Delete` also write the grant's line of the change feed."""
