@@ -271,11 +271,16 @@ class PostgresServer:
             self._ended()
 
     def kill(self) -> None:
-        """SIGKILL to the postmaster; the others follow by themselves."""
+        """SIGKILL to the postmaster; the others follow by themselves, which is waited for."""
         assert self._process is not None
+        children = self.processes()[1:]
         self._process.kill()
         self._process.wait()
         self._ended()
+        until = time.monotonic() + STOP_LIMIT
+        while any(map(_lives, children)):
+            assert time.monotonic() < until, "processes of a killed server go on"
+            time.sleep(0.01)
 
     def restart(self, mode: str = "fast") -> None:
         """`stop` and `start`, on the same port."""
@@ -363,6 +368,14 @@ class PostgresServer:
         finally:
             if self.running:
                 self.drop(name)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process does anything yet; one whose parent has not asked for its status does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (OSError, IndexError):
+        return False
 
 
 def database_of(url: str) -> str:

@@ -109,8 +109,10 @@ async def test_a_server_that_went_away_and_came_back(
         server.kill()
     else:
         server.stop(mode)
-    await all_unavailable(store)
-    server.start()
+    try:
+        await all_unavailable(store)
+    finally:
+        server.start()
     found = await store.get(mine.id)
     held = await store.take("name", "me", seconds=30)
     await healed(store)

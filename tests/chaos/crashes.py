@@ -22,12 +22,12 @@ from tests.chaos.town import SCOPES, Node, some
 
 async def node_kills(town: PostgresTown, seed: int, rounds: int, size: Size) -> Counts:
     """Kill -9 of a node at a random moment of redeem and refresh: nothing acknowledged is lost."""
-    return await _crashes(town, seed, rounds, _kill_a_node)
+    return await _crashes(town, f"kill-{seed}", seed, rounds, _kill_a_node)
 
 
 async def database_crashes(town: PostgresTown, seed: int, rounds: int, size: Size) -> Counts:
     """PostgreSQL is shut down at once in the middle of redeem and refresh: nothing acknowledged is lost."""
-    return await _crashes(town, seed, rounds, _crash_the_database)
+    return await _crashes(town, f"crash-{seed}", seed, rounds, _crash_the_database)
 
 
 Crash = Callable[[PostgresTown, list[Node], random.Random, float], Awaitable[None]]
@@ -47,16 +47,15 @@ async def _crash_the_database(
     await away(town.server.restart, "immediate")
 
 
-async def _crashes(town: PostgresTown, seed: int, rounds: int, crash: Crash) -> Counts:
+async def _crashes(town: PostgresTown, name: str, seed: int, rounds: int, crash: Crash) -> Counts:
     """
     Rounds of three sign-ins and three refreshes at once with a crash among them.
 
     The replacement of a killed node starts while the next round runs on the others. Who got no answer,
-    or that the store is away, asks again at the end.
+    or that the store is away, asks again when the round is over, as if all claims had had their time.
     """
     counts: Counts = Counter()
     acknowledged: dict[str, Any] = {}
-    unanswered: list[Any] = []
     nodes = list(await away(town.at_least, 3))
     refused = await _codes_refused(town)
     place = await away(town.newest_event)
@@ -67,7 +66,7 @@ async def _crashes(town: PostgresTown, seed: int, rounds: int, crash: Crash) -> 
             # Before the codes are made, which live ten minutes.
             await away(town.google.advance, HOUR)
             codes = [
-                await away(town.google.code, f"{seed + turn}-{n}@crash.example", SCOPES) for n in range(3)
+                await away(town.google.code, f"{name}-{turn}-{n}@crash.example", SCOPES) for n in range(3)
             ]
             old = dice.sample(sorted(acknowledged), min(3, len(acknowledged)))
             living = list(nodes)
@@ -79,6 +78,7 @@ async def _crashes(town: PostgresTown, seed: int, rounds: int, crash: Crash) -> 
             await crash(town, nodes, dice, 0.12)
             while len(nodes) + len(starting) < 3:
                 starting.add(asyncio.ensure_future(away(town.start, 1)))
+            unanswered = []
             for code, answer in zip(codes, await asyncio.gather(*posts), strict=True):
                 counts.update(redemptions=1)
                 if answer.status == 200:
@@ -96,10 +96,11 @@ async def _crashes(town: PostgresTown, seed: int, rounds: int, crash: Crash) -> 
             for one in done:
                 nodes += await one
                 starting.discard(one)
+            if unanswered:
+                await away(town.lapse)
+                counts += await told_the_truth(calls, nodes, unanswered, acknowledged)
         for one in starting:
             nodes += await one
-        await away(town.lapse)
-        counts += await told_the_truth(calls, nodes, unanswered, acknowledged)
         await all_work(town, calls, nodes, acknowledged)
         counts["doubted"] = sum((await away(town.events, "grant.doubted", place)).values())
         states = await away(town.states)

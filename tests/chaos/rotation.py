@@ -111,7 +111,7 @@ async def key_rotation(town: PostgresTown, seed: int, rounds: int, size: Size) -
 
             assert {"ok"} == set(backends.answers), backends.answers
             assert 0 == await away(_under, town, old), "something is left under the old key"
-            assert size.rewrapped + BUSY_GRANTS == await away(_under, town, new)
+            assert size.rewrapped + BUSY_GRANTS <= await away(_under, town, new)
             counts.update(
                 grants=size.rewrapped + BUSY_GRANTS,
                 requests=backends.answers["ok"],
