@@ -9,14 +9,18 @@ import socket
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 
+from grantkeeper.adapters.journal import FileJournal
 from grantkeeper.adapters.keyfile import read_file
+from grantkeeper.adapters.sealing import KeysetSealer
 from grantkeeper.adapters.sqlite import open_sqlite
+from grantkeeper.model import JournalEntry, JournalKind
 from grantkeeper.testing.google import GoogleEmulator
 from tests.cli.conftest import Command
 from tests.keeper.rotation_kit import fill
@@ -33,6 +37,27 @@ def put_grants(place: Path, count: int) -> None:
             await fill(store, read_file(place / "keys.json"), count)
         finally:
             await store.close()
+
+    asyncio.run(put())
+
+
+def wait_in_journal(place: Path) -> None:
+    """An answer that a dead process left, sealed under the primary key of this place."""
+
+    async def put() -> None:
+        sealer = KeysetSealer(read_file(place / "keys.json"))
+        journal = FileJournal(place / "journal")
+        entry = JournalEntry(
+            id="entry-1",
+            kind=JournalKind.REFRESH,
+            owner="019c8a7e-0000-7000-8000-000000000001",
+            client_id="client",
+            at=datetime(2026, 1, 1, tzinfo=UTC),
+            data_key=sealer.new_key("client", "owner"),
+            box=b"sealed",
+        )
+        await journal.write(entry)
+        await journal.close()
 
     asyncio.run(put())
 
@@ -93,6 +118,41 @@ def test_an_index_key_is_rotated_the_same_way(
     assert (0, {"index:2": {"grant": 5}}) == (proved.status, proved.json["indexed"])
     assert 0 == dropped.status, dropped.err
     assert 2 == wrong.status
+
+
+def test_an_answer_in_a_journal_holds_its_key(
+    installed: Command, place: Path, google_emulator: GoogleEmulator
+) -> None:
+    """
+    A key under which a dead process left an answer is not proved to be free, and is not dropped.
+    """
+    first = installed("keys", "list", "--json").json["keys"][0]["key"]
+    wait_in_journal(place)
+    installed("keys", "rotate", "--name", "spring")
+    installed("keys", "rewrap")
+    google_emulator.advance(16 * 60)
+    proved = installed("keys", "prove", "--key", first, "--json")
+    refused = installed("keys", "drop", first, "--json")
+    shutil.rmtree(place / "journal")
+    free = installed("keys", "prove", "--key", first)
+    dropped = installed("keys", "drop", first)
+
+    assert (1, {"journal": 1}) == (proved.status, proved.json["left"])
+    assert 1 == refused.status
+    assert "still under it: 1 × journal; start the service" in refused.json["reason"]
+    assert (0, 0) == (free.status, dropped.status)
+    assert "in the journals of this machine" in free.err
+
+
+def test_a_journal_that_cannot_be_read_proves_nothing(installed: Command, place: Path) -> None:
+    """
+    What was not read may be under any key.
+    """
+    (place / "journal" / "of-nobody.journal").mkdir(parents=True)
+    proved = installed("keys", "prove")
+
+    assert 4 == proved.status
+    assert "a journal cannot be read" in proved.err
 
 
 def test_what_people_read(installed: Command, place: Path) -> None:

@@ -120,7 +120,7 @@ class LittleIssuer:
         pass
 
 
-UNCOUNTED = {"changes", "last_change", "append", "touch", "mark", "close"}
+UNCOUNTED = {"changes", "last_change", "append", "touch", "report", "nodes", "leave", "mark", "set_mark", "close"}
 """What runs beside, or is no step of a sign-in or a refresh."""
 
 

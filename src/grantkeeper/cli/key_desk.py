@@ -8,9 +8,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from grantkeeper.cli.common import say, settings
-from grantkeeper.errors import InvalidRequest, SealBroken
+from grantkeeper.errors import InvalidRequest, SealBroken, StoreUnavailable
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from grantkeeper.adapters.keyset import Keyset
     from grantkeeper.keeper.means import Means
     from grantkeeper.keeper.nodes import Nodes, Standing
@@ -29,16 +31,26 @@ class Desk:
     means: "Means"
     keyset: "Keyset"
     nodes: "Nodes"
+    journal_dir: "Path"
 
     async def standings(self) -> "tuple[Standing, Standing]":
         """How far the newest keys have come; this command makes none primary."""
         return await self.nodes.tick()
 
     async def prove(self, tell: Callable[[int], None] = lambda looked: None) -> "Proof":
-        """Where everything is."""
+        """
+        Where everything is, in the database and in the journals of this machine.
+
+        Raises:
+            StoreUnavailable: Not all of it could be read; nothing is proved.
+        """
+        from grantkeeper.adapters.journal import wrapped_keys
         from grantkeeper.keeper.rewrap import prove as walk
 
-        return await walk(self.means, tell=tell)
+        try:
+            return await walk(self.means, journal=wrapped_keys(self.journal_dir), tell=tell)
+        except OSError as error:
+            raise StoreUnavailable(f"a journal cannot be read ({error.strerror})") from None
 
 
 def at_desk(work: "Callable[[Desk], Awaitable[T]]") -> T:
@@ -71,7 +83,7 @@ def at_desk(work: "Callable[[Desk], Awaitable[T]]") -> T:
         nodes = Nodes(means, release=__version__)
         try:
             await nodes.start()
-            return await work(Desk(means, keyset, nodes))
+            return await work(Desk(means, keyset, nodes, found.journal_dir))
         finally:
             await nodes.stop()
             await store.close()

@@ -56,6 +56,7 @@ DISTRIBUTE = (
 
 NOT_COVERED = (
     "sign-ins that are in a browser now (10 minutes at most)",
+    "journals of other machines: prove there, too",
     "backups and other copies of the database",
 )
 
@@ -204,7 +205,13 @@ async def _why_not(
                 f"try again after {until:%H:%M:%S} UTC"
             )
     left = left_under(await desk.prove(), named)
-    return f"still under it: {counted(left)}; run grantkeeper keys rewrap" if left else None
+    if not left:
+        return None
+    # The journal is not rewrapped: what it holds goes into the database, sealed anew.
+    remedy = (
+        "start the service, which delivers it" if {*left} == {"journal"} else "run grantkeeper keys rewrap"
+    )
+    return f"still under it: {counted(left)}; {remedy}"
 
 
 def wrap(uri: str, /, *, manner: Manner = HUMAN) -> int:
@@ -385,4 +392,5 @@ COVERED = (
     "outcomes of redemptions",
     "signing keys of sessions",
     "hashes of grants and redemptions",
+    "answers that wait in the journals of this machine",
 )
