@@ -120,7 +120,18 @@ class LittleIssuer:
         pass
 
 
-UNCOUNTED = {"changes", "last_change", "append", "touch", "report", "nodes", "leave", "mark", "set_mark", "close"}
+UNCOUNTED = {
+    "changes",
+    "last_change",
+    "append",
+    "touch",
+    "report",
+    "nodes",
+    "leave",
+    "mark",
+    "set_mark",
+    "close",
+}
 """What runs beside, or is no step of a sign-in or a refresh."""
 
 
