@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
+from bench import postgres
 from bench.__main__ import BY_NAME, PARTS, main, measure, report
 from bench.figures import Aim, Figure, ratios, shown
 from bench.load import Load, run, send
 from bench.sizes import SHORT, WHOLE
+from tests.postgres import PostgresServer
 
 # The load generator and the figures about processes read what only Linux has.
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
@@ -26,7 +29,7 @@ COMPARED = {
     "nodes": set(),
     "uncached": set(),
     "redeem": set(),
-    "storm": {"refreshes for each grant, grantkeeper, asked 4 times at once, 2 processes"},
+    "storm": {"refreshes for each grant, grantkeeper, asked 4 times at once, 1 process"},
     "writes": set(),
     "stored": {
         "uncached: p50, 600 / 60",
@@ -37,6 +40,20 @@ COMPARED = {
 """The figures of each part for which something is wanted."""
 
 
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """One PostgreSQL for all parts, with the settings of the measurement."""
+    with postgres.server(SHORT) as started:
+        yield started
+
+
+@pytest.fixture
+def one_server(server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that asks for a server of its own gets databases of its own, on the common one."""
+    monkeypatch.setattr(postgres, "server", lambda sizes: nullcontext(server))
+
+
+@pytest.mark.usefixtures("one_server")
 @pytest.mark.parametrize("name", PARTS)
 def test_a_part_measures_what_it_promises(name: str) -> None:
     """
