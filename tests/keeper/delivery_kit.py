@@ -134,9 +134,6 @@ UNCOUNTED = {
 }
 """What runs beside, or is no step of a sign-in or a refresh."""
 
-UNCOUNTED |= {"report", "nodes", "leave", "mark", "set_mark"}
-"""A process tells of itself, on a task of its own."""
-
 
 @dataclass
 class Stops:
