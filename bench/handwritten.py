@@ -134,9 +134,8 @@ def fill(path: str, fernet_key: str, grants: dict[str, Credentials]) -> None:
     database.dispose()
 
 
-def main() -> None:
-    """``python -m bench.handwritten``, set up by its three variables."""
-    app = create_app(os.environ[DATABASE], os.environ[FERNET_KEY], os.environ[CALLER_KEY])
+def serve(app: FastAPI) -> None:
+    """Serve *app* as grantkeeper serves itself, and print where."""
     listener, url = listen("127.0.0.1", 0)
     config = uvicorn.Config(
         app,
@@ -150,6 +149,12 @@ def main() -> None:
     )
     print(url, flush=True)
     run_loop(uvicorn.Server(config).serve([listener]))
+
+
+def main() -> None:
+    """``python -m bench.handwritten``, set up by its three variables."""
+    app = create_app(os.environ[DATABASE], os.environ[FERNET_KEY], os.environ[CALLER_KEY])
+    serve(app)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import requests
-import uvicorn
 from cryptography.fernet import Fernet
 from fastapi import Depends, FastAPI, Header, HTTPException
 from fastapi.concurrency import run_in_threadpool
@@ -42,8 +41,8 @@ from bench.handwritten import (
     Grant,
     TokenAnswer,
     TokenBody,
+    serve,
 )
-from grantkeeper.server.node import BACKLOG, KEEP_ALIVE_SECONDS, listen, run_loop
 
 CLIENT = "HANDWRITTEN_CLIENT"
 CERTIFICATES = "HANDWRITTEN_CERTIFICATES_URL"
@@ -214,19 +213,7 @@ def main() -> None:
         json.loads(os.environ[CLIENT]),
         os.environ[CERTIFICATES],
     )
-    listener, url = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        backlog=BACKLOG,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-    )
-    print(url, flush=True)
-    run_loop(uvicorn.Server(config).serve([listener]))
+    serve(app)
 
 
 if __name__ == "__main__":

@@ -80,9 +80,9 @@ class FaultLayer:
         if endpoint is None or not self.world.faults.active:
             await self.app(scope, receive, send)
             return
-        body = await _body(receive) if endpoint in ("token", "revoke") else None
+        body = await whole_body(receive) if endpoint in ("token", "revoke") else None
         if body is not None:
-            receive = _replay(body, receive)
+            receive = replayed(body, receive)
         kind = _kind(endpoint, scope, body or b"")
         fault = self.world.faults.take(endpoint, kind)
         if fault is None:
@@ -114,7 +114,8 @@ def _kind(endpoint: str, scope: Scope, body: bytes) -> str:
     return "unknown" if endpoint == "revoke" else str(scope["method"]).lower()
 
 
-async def _body(receive: Receive) -> bytes:
+async def whole_body(receive: Receive) -> bytes:
+    """All of a request's body."""
     pieces = []
     while True:
         message = await receive()
@@ -123,7 +124,8 @@ async def _body(receive: Receive) -> bytes:
             return b"".join(pieces)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """*receive* as if nobody had read *body* yet."""
     given = False
 
     async def again() -> Message:

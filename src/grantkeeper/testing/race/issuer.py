@@ -21,6 +21,7 @@ from urllib.parse import parse_qs
 from urllib.request import ProxyHandler, Request, build_opener
 
 from grantkeeper.emulator.runner import EmulatorServer
+from grantkeeper.emulator.wire import replayed, whole_body
 from grantkeeper.testing.google import GoogleEmulator
 from grantkeeper.testing.processes import Process, without_settings
 
@@ -60,14 +61,14 @@ class Watch:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
         elif scope["path"].startswith("/race/"):
-            await self._control(scope, await _body(receive), send)
+            await self._control(scope, await whole_body(receive), send)
         elif scope["method"] == "POST" and scope["path"] in TOKEN_PATHS:
-            body = await _body(receive)
+            body = await whole_body(receive)
             form = parse_qs(body.decode("latin-1"))
             if form.get("grant_type") == ["refresh_token"]:
-                await self._refresh(form, scope, _again(body, receive), send)
+                await self._refresh(form, scope, replayed(body, receive), send)
             else:
-                await self._app(scope, _again(body, receive), send)
+                await self._app(scope, replayed(body, receive), send)
         else:
             await self._app(scope, receive, send)
 
@@ -140,28 +141,6 @@ def _refusal(verdict: Mapping[str, Any]) -> list[Any]:
         {"type": "http.response.start", "status": verdict["status"], "headers": headers},
         {"type": "http.response.body", "body": body},
     ]
-
-
-async def _body(receive: Any) -> bytes:
-    pieces = []
-    while True:
-        message = await receive()
-        pieces.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(pieces)
-
-
-def _again(body: bytes, receive: Any) -> Any:
-    given = False
-
-    async def read() -> Any:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return read
 
 
 class _WatchedEmulator(EmulatorServer):
