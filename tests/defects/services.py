@@ -15,7 +15,7 @@ from grantkeeper.model import Caller
 from grantkeeper.testing.google import GoogleEmulator
 from grantkeeper.testing.processes import Process, without_settings
 from tests.chaos.calls import Calls, away
-from tests.defects.stage import Database
+from tests.defects.databases import Database
 
 ROOT = Path(__file__).parent.parent.parent
 PACKAGE = Path(grantkeeper.__file__).parent.parent

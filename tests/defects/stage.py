@@ -11,12 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Protocol
-
-import apsw
+from typing import Any
 
 from grantkeeper.adapters.sealing import generate_keys, load_keys
-from grantkeeper.adapters.sqlite import open_sqlite
 from grantkeeper.errors import GrantkeeperError
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.library.core import KeeperCore
@@ -27,6 +24,7 @@ from grantkeeper.secret import AccessToken, ClientSecret, RefreshToken
 from grantkeeper.settings import Settings
 from grantkeeper.testing.clock import ManualClock
 from grantkeeper.testing.dice import SeededDice
+from tests.defects.databases import Database
 from tests.keeper.fake_issuer import DISCOVERY, DOCUMENT, OURS, TOKEN, Sent, answers
 from tests.keeper.fake_issuer import client as a_client
 
@@ -144,52 +142,6 @@ class Watched:
         return row
 
 
-class Database(Protocol):
-    """What a kind of store must offer here beside the port."""
-
-    url: str
-
-    async def open(self) -> Store:
-        """The store, once more."""
-        ...
-
-    async def age_leases(self, seconds: float) -> None:
-        """As if *seconds* had passed by the database's clock since every lease was taken or renewed."""
-        ...
-
-    async def lease_left(self) -> float:
-        """Seconds that the one refresh lease still has."""
-        ...
-
-
-class SqliteDatabase:
-    """A file."""
-
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "grants.db"
-        self.url = f"sqlite:///{self._path}"
-
-    async def open(self) -> Store:
-        return open_sqlite(self.url)
-
-    async def age_leases(self, seconds: float) -> None:
-        self._execute("UPDATE leases SET held_until = held_until - ?", (seconds,))
-
-    async def lease_left(self) -> float:
-        found = self._execute(
-            "SELECT max(held_until - unixepoch('subsec')) FROM leases WHERE name LIKE 'refresh:%'", ()
-        )
-        return float(found[0][0] or 0.0)
-
-    def _execute(self, statement: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
-        db = apsw.Connection(str(self._path))
-        try:
-            db.set_busy_timeout(10_000)
-            return db.execute(statement, values).fetchall()
-        finally:
-            db.close()
-
-
 @dataclass
 class Node:
     """A keeper, and what its store was asked for."""
@@ -294,9 +246,9 @@ class Stage:
 
 
 @asynccontextmanager
-async def a_stage(folder: Path, database: Callable[[Path], Database]) -> AsyncIterator[Stage]:
+async def a_stage(folder: Path, database: Database) -> AsyncIterator[Stage]:
     """A stage in *folder*, cleared afterwards."""
-    stage = Stage(folder, database(folder))
+    stage = Stage(folder, database)
     try:
         yield stage
     finally:

@@ -120,11 +120,19 @@ class LittleIssuer:
         pass
 
 
-UNCOUNTED = {"changes", "last_change", "append", "touch", "close"}
+UNCOUNTED = {
+    "changes",
+    "last_change",
+    "append",
+    "touch",
+    "report",
+    "nodes",
+    "leave",
+    "mark",
+    "set_mark",
+    "close",
+}
 """What runs beside, or is no step of a sign-in or a refresh."""
-
-UNCOUNTED |= {"report", "nodes", "leave", "mark", "set_mark"}
-"""A process tells of itself, on a task of its own."""
 
 
 @dataclass

@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from grantkeeper.adapters import sqlite_steps
+from grantkeeper.adapters import postgres_steps, sqlite_steps
+from grantkeeper.adapters.postgres import PostgresStore
 from grantkeeper.adapters.sqlite import SqliteStore
 from tests.mutants import Replace
 
-STORES: list[type] = [SqliteStore]
+STORES: list[type] = [SqliteStore, PostgresStore]
 
-STATEMENTS: list[dict[str, str]] = [sqlite_steps.SQL]
+STATEMENTS: list[dict[str, str]] = [sqlite_steps.SQL, postgres_steps.SQL]
 """The named statements of each of them."""
 
 Method = Callable[..., Awaitable[Any]]
