@@ -6,7 +6,7 @@ import pytest
 
 import grantkeeper.testing
 from grantkeeper.adapters.memory import MemoryStore
-from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS
+from grantkeeper.adapters.retention import FEED_SECONDS, LEASE_SECONDS
 from grantkeeper.model import Change, Lease
 from grantkeeper.ports import Insert
 from grantkeeper.testing.conformance import StoreConformance
@@ -65,13 +65,14 @@ async def test_an_old_feed_is_swept_but_for_the_newest_change() -> None:
 
 
 @pytest.mark.anyio
-async def test_a_long_feed_is_swept_whatever_its_age() -> None:
+async def test_a_long_feed_is_swept_whatever_its_age(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The feed keeps a number of rows at most.
     """
+    monkeypatch.setattr("grantkeeper.adapters.memory.FEED_ROWS", 100)
     store = MemoryStore(monotonic=Hand())
     extra = 10
-    for number in range(FEED_ROWS + extra):
+    for number in range(100 + extra):
         await store.add_signing_key(a_signing_key(str(number)))
 
     assert extra == await store.sweep(NOW)
