@@ -1,6 +1,7 @@
 """What every test shares."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,18 @@ settings.load_profile("grantkeeper")
 def anyio_backend() -> str:
     """Async tests run on asyncio, the only loop the product runs on."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """A command that serves in this process leaves handlers that write to what pytest has closed by then."""
+    loggers = [logging.getLogger(), logging.getLogger("grantkeeper")]
+    before = [(list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.fixture(scope="session")

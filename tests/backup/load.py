@@ -23,6 +23,7 @@ class Load:
         ports: Of the nodes that a client may choose from; change it as nodes come and go.
         grants: Those that tokens are asked for; sign-ins add to them.
         wrong: Every answer that was not as it should be.
+        codes: Held while a code is on its way; hold it to move the clock, for codes live ten minutes.
     """
 
     google: Google
@@ -33,20 +34,20 @@ class Load:
     answers: Counter[str] = field(default_factory=Counter)
     wrong: list[object] = field(default_factory=list)
     cut: int = 0
+    codes: threading.Lock = field(default_factory=threading.Lock)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _turn: Iterator[int] = field(default_factory=count)
 
     def ask(self, path: str, body: object, headers: dict[str, str]) -> Answer:
         """One request; where the connection is cut or refused, once more, of another node."""
+        ports = self.ports
+        port = ports[next(self._turn) % len(ports)]
         try:
-            return self._sent(path, body, headers)
+            return ask(port, "POST", path, body, headers, limit=30)
         except (OSError, http.client.HTTPException):
             self.cut += 1
-            return self._sent(path, body, headers)
-
-    def _sent(self, path: str, body: object, headers: dict[str, str]) -> Answer:
-        ports = self.ports
-        return ask(ports[next(self._turn) % len(ports)], "POST", path, body, headers, limit=30)
+            others = [one for one in self.ports if one != port]
+            return ask(others[next(self._turn) % len(others)], "POST", path, body, headers, limit=30)
 
     def _token(self, number: int) -> None:
         grant = self.grants[number % len(self.grants)]
@@ -54,9 +55,11 @@ class Load:
         self._count("token", answer)
 
     def _sign_in(self, number: int) -> None:
-        code = self.google.code(f"load-{threading.get_ident()}-{number}@example.com", force=True)
-        # An Idempotency-Key makes a repeat after a cut connection safe.
-        answer = self.ask("/v1/redeem", {"code": code}, FROM_APP | {"Idempotency-Key": f"load-{code}"[:200]})
+        with self.codes:
+            code = self.google.code(f"load-{threading.get_ident()}-{number}@example.com", force=True)
+            # An Idempotency-Key makes a repeat after a cut connection safe.
+            key = {"Idempotency-Key": f"load-{code}"[:200]}
+            answer = self.ask("/v1/redeem", {"code": code}, FROM_APP | key)
         self._count("redeem", answer)
         if answer.status == 200:
             self.grants.append(answer.json["grant"]["id"])

@@ -115,7 +115,8 @@ def test_up_and_down_by_one_release_under_load(
         load.some()
         up = [replaced(fleet, load, node, following) for node in (first, second)]
         releases = [node.release() for node in up]
-        google.advance(3700)
+        with load.codes:
+            google.advance(3700)
         load.some()
         down = [replaced(fleet, load, node, None) for node in up]
         back = [node.release() for node in down]

@@ -26,7 +26,7 @@ LOOKED_AT = 20
 SLOW_WRITE = 0.1
 """Seconds of one small write."""
 
-SLOW_SEAL = 100e-6
+SLOW_SEAL = 1e-3
 """A seal takes some microseconds; a hundred say that something is very wrong with this machine or library."""
 
 
