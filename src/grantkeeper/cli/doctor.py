@@ -27,7 +27,7 @@ SLOW_WRITE = 0.1
 """Seconds of one small write."""
 
 SLOW_SEAL = 1e-3
-"""A seal takes some microseconds; a hundred say that something is very wrong with this machine or library."""
+"""A seal takes some microseconds, more on a busy machine; a thousand say that a key is derived each time."""
 
 
 class Verdict(StrEnum):
