@@ -1,6 +1,7 @@
 """What every test shares."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,17 @@ settings.load_profile("grantkeeper")
 def anyio_backend() -> str:
     """Async tests run on asyncio, the only loop the product runs on."""
     return "asyncio"
+
+
+@pytest.fixture(autouse=True)
+def same_logging() -> Iterator[None]:
+    """A service that began in this process, if only to be refused, leaves no log on the stream of one test."""
+    loggers = [logging.getLogger(), logging.getLogger("grantkeeper")]
+    before = [(list(each.handlers), each.level, each.propagate) for each in loggers]
+    yield
+    for each, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        each.handlers[:], each.propagate = handlers, propagate
+        each.setLevel(level)
 
 
 @pytest.fixture(scope="session")
