@@ -32,7 +32,7 @@ def anyio_backend() -> str:
 
 @pytest.fixture(autouse=True)
 def same_logging() -> Iterator[None]:
-    """A service that began in this process, if only to be refused, leaves no log on the stream of one test."""
+    """A service that began in this process, if only to be refused, leaves no log on a stream of the past."""
     loggers = [logging.getLogger(), logging.getLogger("grantkeeper")]
     before = [(list(each.handlers), each.level, each.propagate) for each in loggers]
     yield
