@@ -31,15 +31,14 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(autouse=True)
-def _logs_of_its_own() -> Iterator[None]:
-    """A command that serves in this process leaves handlers that write to what pytest has closed by then."""
+def same_logging() -> Iterator[None]:
+    """A service that began in this process, if only to be refused, leaves no log on a stream of the past."""
     loggers = [logging.getLogger(), logging.getLogger("grantkeeper")]
-    before = [(list(logger.handlers), logger.level, logger.propagate) for logger in loggers]
+    before = [(list(each.handlers), each.level, each.propagate) for each in loggers]
     yield
-    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        logger.handlers[:] = handlers
-        logger.setLevel(level)
-        logger.propagate = propagate
+    for each, (handlers, level, propagate) in zip(loggers, before, strict=True):
+        each.handlers[:], each.propagate = handlers, propagate
+        each.setLevel(level)
 
 
 @pytest.fixture(scope="session")
