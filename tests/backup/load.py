@@ -46,7 +46,7 @@ class Load:
             return ask(port, "POST", path, body, headers, limit=30)
         except (OSError, http.client.HTTPException):
             self.cut += 1
-            others = [one for one in self.ports if one != port]
+            others = [one for one in self.ports if one != port] or self.ports
             return ask(others[next(self._turn) % len(others)], "POST", path, body, headers, limit=30)
 
     def _token(self, number: int) -> None:
