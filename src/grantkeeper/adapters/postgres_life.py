@@ -60,22 +60,19 @@ class PostgresLife:
         while True:
             try:
                 session = await self._connecting()
+                try:
+                    await self._vouch(session, before)
+                finally:
+                    # At once: a lease that names a lock nobody holds is taken for a dead man's.
+                    before, self.sign = self.sign or before, None
+                    await goodbye(session)
+                failures = 0
             except Exception:  # noqa: BLE001 - whatever it was, leases still end by their time
                 await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
                 failures += 1
-                continue
-            try:
-                before = await self._vouch(session, before)
-                failures = 0
-            except Exception:  # noqa: BLE001 - as above
-                await asyncio.sleep(PAUSES[min(failures, len(PAUSES) - 1)])
-                failures += 1
-            finally:
-                self.sign = None
-                await goodbye(session)
 
-    async def _vouch(self, session: Connection, before: int | None) -> int:
-        """Hold a lock until the session ends; its number."""
+    async def _vouch(self, session: Connection, before: int | None) -> None:
+        """Hold a lock until the session ends; *before* is the one that was held last."""
         ended = asyncio.Event()
         session.add_termination_listener(lambda _: ended.set())
         # Not a secret: only two processes with one number at one time would be a mistake.
@@ -91,4 +88,3 @@ class PostgresLife:
                     await ended.wait()
             if not ended.is_set():
                 await session.execute(self._sql["still_living"])
-        return sign
