@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from grantkeeper.adapters.postgres import PostgresStore, open_postgres
+from grantkeeper.adapters.postgres_life import PostgresLife
 from grantkeeper.model import Held, Lease
 from tests.postgres import PostgresServer, database_of
 
@@ -91,6 +92,64 @@ async def test_a_process_whose_session_was_cut_signs_its_leases_anew(
         await two.close()
 
     assert isinstance(held, Held)
+
+
+class Session:
+    """What a process that vouches asks of its connection; the first one fails at its first ping."""
+
+    made = 0
+
+    def __init__(self, life: "list[PostgresLife]", said: list[object]) -> None:
+        Session.made += 1
+        self._fails, self._life, self._said = Session.made == 1, life, said
+
+    def add_termination_listener(self, listener: object) -> None:
+        pass
+
+    async def fetchval(self, statement: str, sign: int) -> bool:
+        self._said.append((statement, self._life[0].sign))
+        return True
+
+    async def execute(self, statement: str, *values: int) -> None:
+        self._said.append((statement, *values))
+        if statement == "still_living" and self._fails:
+            raise ConnectionError
+
+    async def close(self) -> None:
+        self._said.append(("closed", self._life[0].sign))
+
+
+async def test_a_session_that_fails_at_a_ping_vouches_no_longer() -> None:
+    """
+    From that moment no lease names its lock, and those that did are signed anew.
+    """
+    Session.made = 0
+    said: list[object] = []
+    lives_here: list[PostgresLife] = []
+    names = ("begin_life", "go_on_living", "still_living")
+
+    async def connecting() -> Session:
+        return Session(lives_here, said)
+
+    life = PostgresLife(connecting, {name: name for name in names}, ping_seconds=0.01)
+    lives_here.append(life)
+    life.start()
+    async with asyncio.timeout(60):
+        while len([each for each in said if each == ("still_living",)]) < 2:
+            await asyncio.sleep(0.005)
+    sign = life.sign
+    await life.close()
+
+    begun, failed, closed, again, anew = said[:5]
+    assert [("begin_life", None), ("still_living",), ("closed", None), ("begin_life", None)] == [
+        begun,
+        failed,
+        closed,
+        again,
+    ]
+    assert isinstance(anew, tuple)
+    assert ("go_on_living", sign) == (anew[0], anew[2])
+    assert life.sign is None
 
 
 async def test_without_a_session_a_lease_ends_by_its_time(

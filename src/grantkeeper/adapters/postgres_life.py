@@ -37,8 +37,15 @@ class PostgresLife:
         sign: The number of the lock that is held; ``None`` while none is.
     """
 
-    def __init__(self, connecting: Callable[[], Awaitable[Connection]], sql: dict[str, str]) -> None:
+    def __init__(
+        self,
+        connecting: Callable[[], Awaitable[Connection]],
+        sql: dict[str, str],
+        *,
+        ping_seconds: float = PING_SECONDS,
+    ) -> None:
         self.sign: int | None = None
+        self._ping_seconds = ping_seconds
         self._connecting = connecting
         self._sql = sql
         self._process = os.getpid()
@@ -84,7 +91,7 @@ class PostgresLife:
         self.sign = sign
         while not ended.is_set():
             with suppress(TimeoutError):
-                async with asyncio.timeout(PING_SECONDS):
+                async with asyncio.timeout(self._ping_seconds):
                     await ended.wait()
             if not ended.is_set():
                 await session.execute(self._sql["still_living"])
