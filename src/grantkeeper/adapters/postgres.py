@@ -10,12 +10,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from heapq import merge
-from itertools import islice, product
-from operator import attrgetter
-from typing import Any
 
 from grantkeeper.adapters import postgres_steps as steps_of
+from grantkeeper.adapters.listing import Values, merged, pages
 from grantkeeper.adapters.postgres_connect import STATEMENTS, PostgresPlace, connect, first_connect
 from grantkeeper.adapters.postgres_feed import Notifier, PostgresFeed
 from grantkeeper.adapters.postgres_life import PostgresLife
@@ -46,7 +43,6 @@ from grantkeeper.model import (
     Caller,
     DataKey,
     Grant,
-    GrantState,
     Held,
     KeyKind,
     Lease,
@@ -138,44 +134,11 @@ class PostgresStore:
         return grant_of(rows[0]) if rows else None
 
     async def search(self, query: GrantQuery) -> list[Grant]:
-        values: dict[str, Any] = {
-            "after": query.after,
-            "limit": query.limit,
-            "client_ids": None if query.client_ids is None else sorted(query.client_ids),
-            "issuer": query.issuer,
-            "sub": query.sub,
-            "user": query.user,
-            "project": query.project,
-            "state": None if query.state is None else query.state.value,
-            "email_index": query.email_index,
-        }
-        if query.user is not None:
-            name = "search_user"
-        elif query.sub is not None:
-            name = "search_sub"
-        elif query.email_index is not None:
-            name = "search_email"
-        elif query.client_ids is not None:
-            return await self._search_clients(query.client_ids, query.state, values, query.limit)
-        else:
-            name = "search_all" if query.state is None else "search_state"
-        return await self._listed(name, values)
+        found = [await self._listed(name, values) for name, values in pages(query)]
+        return merged(found, query.limit)
 
-    async def _listed(self, name: str, values: Mapping[str, Any]) -> list[Grant]:
+    async def _listed(self, name: str, values: Values) -> list[Grant]:
         return [grant_of(row) for row in await self._read(name, *(values[each] for each in NAMES[name]))]
-
-    async def _search_clients(
-        self, client_ids: frozenset[str], state: GrantState | None, values: dict[str, Any], limit: int
-    ) -> list[Grant]:
-        # One walk along the index for each client and state, merged: none of them reads more than a page.
-        states = GrantState if state is None else [state]
-        pages = [
-            await self._listed(
-                "search_client_state", values | {"one_client": client_id, "state": one_state.value}
-            )
-            for client_id, one_state in product(sorted(client_ids), states)
-        ]
-        return list(islice(merge(*pages, key=attrgetter("id")), limit))
 
     async def due_revocations(self, now: datetime, *, limit: int = 100) -> list[Grant]:
         return [grant_of(row) for row in await self._read("due_revocations", instant(now), limit)]

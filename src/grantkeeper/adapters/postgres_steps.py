@@ -19,11 +19,12 @@ from grantkeeper.adapters.records import (
     grant_indexed,
     grant_row,
     instant,
+    settled_row,
     token_row,
 )
 from grantkeeper.adapters.schema import column_parts, numbered, statements
 from grantkeeper.errors import StoreConflict
-from grantkeeper.model import AuditEvent, Caller, DataKey, Grant, KeyKind, Redemption
+from grantkeeper.model import AuditEvent, Caller, DataKey, Grant, KeyKind
 from grantkeeper.ports import (
     Delete,
     DropTokens,
@@ -95,7 +96,7 @@ def statement(step: Step) -> tuple[str, Row, str | None]:
         case DropTokens(grant_id):
             return "drop_tokens", (grant_id,), None
         case Settle(redemption):
-            return "settle", _settled(redemption), "the redemption is no longer its owner's"
+            return "settle", settled_row(redemption), "the redemption is no longer its owner's"
         case Release(lease):
             return "release_lease", (lease.name, lease.version, lease.owner), None
         case Note(event):
@@ -107,21 +108,6 @@ def statement(step: Step) -> tuple[str, Row, str | None]:
 def _replaced(grant: Grant) -> Row:
     used = None if grant.used_at is None else instant(grant.used_at)
     return (*grant_content(grant), used, *grant_indexed(grant), grant.id, grant.version)
-
-
-def _settled(redemption: Redemption) -> Row:
-    return (
-        redemption.code_hash,
-        redemption.owner,
-        redemption.state.value,
-        instant(redemption.keep_until),
-        redemption.fingerprint,
-        redemption.data_key,
-        redemption.outcome,
-        None if redemption.settled_at is None else instant(redemption.settled_at),
-        redemption.grant_id,
-        redemption.index_version,
-    )
 
 
 async def commit(work: PostgresWork, steps: Sequence[Step]) -> None:

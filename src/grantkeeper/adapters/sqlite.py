@@ -15,9 +15,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from heapq import merge
-from itertools import islice, product
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -25,6 +22,7 @@ from weakref import WeakSet
 import apsw
 
 from grantkeeper.adapters import sqlite_steps as steps_of
+from grantkeeper.adapters.listing import Values, merged, pages
 from grantkeeper.adapters.records import (
     GRANT_VERSION,
     TOKEN,
@@ -48,7 +46,6 @@ from grantkeeper.model import (
     Change,
     DataKey,
     Grant,
-    GrantState,
     Held,
     KeyKind,
     Lease,
@@ -169,44 +166,12 @@ class SqliteStore:
         return grant_of(rows[0]) if rows else None
 
     async def search(self, query: GrantQuery) -> list[Grant]:
-        values = {
-            "after": query.after,
-            "limit": query.limit,
-            "client_ids": None if query.client_ids is None else json.dumps(sorted(query.client_ids)),
-            "issuer": query.issuer,
-            "sub": query.sub,
-            "user": query.user,
-            "project": query.project,
-            "state": None if query.state is None else query.state.value,
-            "email_index": query.email_index,
-        }
-        if query.user is not None:
-            name = "search_user"
-        elif query.sub is not None:
-            name = "search_sub"
-        elif query.email_index is not None:
-            name = "search_email"
-        elif query.client_ids is not None:
-            return self._search_clients(query.client_ids, query.state, values, query.limit)
-        else:
-            name = "search_all" if query.state is None else "search_state"
-        return [grant_of(row) for row in self._rows(name, values)]
+        return merged([self._listed(name, values) for name, values in pages(query)], query.limit)
 
-    def _search_clients(
-        self, client_ids: frozenset[str], state: GrantState | None, values: dict[str, Any], limit: int
-    ) -> list[Grant]:
-        # One walk along the index for each client and state, merged: none of them reads more than a page.
-        states = GrantState if state is None else [state]
-        pages = [
-            [
-                grant_of(row)
-                for row in self._rows(
-                    "search_client_state", values | {"one_client": client_id, "state": one_state.value}
-                )
-            ]
-            for client_id, one_state in product(sorted(client_ids), states)
-        ]
-        return list(islice(merge(*pages, key=attrgetter("id")), limit))
+    def _listed(self, name: str, values: Values) -> list[Grant]:
+        client_ids = values["client_ids"]
+        bound = values | {"client_ids": None if client_ids is None else json.dumps(client_ids)}
+        return [grant_of(row) for row in self._rows(name, bound)]
 
     async def due_revocations(self, now: datetime, *, limit: int = 100) -> list[Grant]:
         return [grant_of(row) for row in self._rows("due_revocations", (instant(now), limit))]

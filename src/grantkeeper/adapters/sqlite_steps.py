@@ -25,6 +25,7 @@ from grantkeeper.adapters.records import (
     node_row,
     redemption_of,
     redemption_row,
+    settled_row,
     signing_key_row,
     token_row,
 )
@@ -144,23 +145,7 @@ def _put_token(db: apsw.Connection, token: StoredToken) -> None:
 
 
 def _settle(db: apsw.Connection, redemption: Redemption) -> None:
-    _must(
-        db,
-        "settle",
-        (
-            redemption.code_hash,
-            redemption.owner,
-            redemption.state.value,
-            instant(redemption.keep_until),
-            redemption.fingerprint,
-            redemption.data_key,
-            redemption.outcome,
-            None if redemption.settled_at is None else instant(redemption.settled_at),
-            redemption.grant_id,
-            redemption.index_version,
-        ),
-        "the redemption is no longer its owner's",
-    )
+    _must(db, "settle", settled_row(redemption), "the redemption is no longer its owner's")
 
 
 def touch(db: apsw.Connection, used: Iterable[tuple[str, datetime]]) -> None:

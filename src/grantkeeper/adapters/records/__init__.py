@@ -37,6 +37,7 @@ from grantkeeper.adapters.records.others import (
     node_row,
     redemption_of,
     redemption_row,
+    settled_row,
     signing_key_of,
     signing_key_row,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "node_row",
     "redemption_of",
     "redemption_row",
+    "settled_row",
     "signing_key_of",
     "signing_key_row",
     "token_of",

@@ -63,6 +63,22 @@ def redemption_row(redemption: Redemption) -> Row:
     )
 
 
+def settled_row(redemption: Redemption) -> Row:
+    """The values of the statement ``settle``: which redemption of whom, and all that settling changes."""
+    return (
+        redemption.code_hash,
+        redemption.owner,
+        redemption.state.value,
+        instant(redemption.keep_until),
+        redemption.fingerprint,
+        redemption.data_key,
+        redemption.outcome,
+        maybe_instant(redemption.settled_at),
+        redemption.grant_id,
+        redemption.index_version,
+    )
+
+
 def redemption_of(row: Sequence[Any]) -> Redemption:
     """The redemption in a row of `REDEMPTION` and whether its time is over by the database's clock."""
     state = RedemptionState(row[3])

@@ -1,6 +1,7 @@
 """What a race must know of a service: how to start it, sign users in and ask it for a token."""
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -66,7 +67,7 @@ class Reply:
             return None
 
 
-class Target:
+class Target(ABC):
     """
     A token service that can be raced: a subclass says how.
 
@@ -78,9 +79,10 @@ class Target:
 
     name = "service"
 
-    def prepare(self, place: Place) -> None:
+    def prepare(self, place: Place) -> None:  # noqa: B027 - some services need nothing
         """Once, before the first node: keys, settings, an empty database."""
 
+    @abstractmethod
     def command(self, place: Place) -> Sequence[str]:
         """
         The command of a node.
@@ -88,12 +90,12 @@ class Target:
         It listens on a free port of 127.0.0.1 and writes ``http://127.0.0.1:PORT`` to one of its
         outputs, on a line, once it answers.
         """
-        raise NotImplementedError
 
     def environment(self, place: Place) -> Mapping[str, str]:
         """A node's environment; default this process's, without settings of grantkeeper."""
         return without_settings()
 
+    @abstractmethod
     def sign_in(self, place: Place, url: str, code: Code) -> str:
         """
         Make a grant of a one-time *code*, as an iPhone sends it; the name that `ask` calls it by.
@@ -101,11 +103,10 @@ class Target:
         Args:
             url: A node. A service without sign-in may redeem the code itself and write its database.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     def ask(self, grant: str) -> Ask:
         """The request for a token of *grant*."""
-        raise NotImplementedError
 
     def token(self, reply: Reply) -> str | None:
         """The access token in an answer, if it has one; default ``access_token`` of a JSON object."""
