@@ -134,8 +134,8 @@ class KeeperCore:
         try:
             await core._start()
         except BaseException:
-            await journal.close()
-            await store.close()
+            # What has begun already would go on for ever.
+            await core.close()
             raise
         return core
 
