@@ -1,6 +1,7 @@
 """A process that dies is noticed at once by those who wait for its leases, and one that lives is not."""
 
 import asyncio
+import gc
 import subprocess
 import sys
 
@@ -92,6 +93,22 @@ async def test_a_process_whose_session_was_cut_signs_its_leases_anew(
         await two.close()
 
     assert isinstance(held, Held)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3, 5, 8, 13, 21])
+async def test_closing_in_the_middle_of_connecting_leaves_nothing_behind(
+    emptied_url: str, steps: int
+) -> None:
+    """
+    No half connection, whose loss would be told to whoever runs the loop.
+    """
+    for _ in range(5):
+        store = await open_postgres(emptied_url)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        await store.close()
+        await asyncio.sleep(0.01)
+    gc.collect()
 
 
 class Session:

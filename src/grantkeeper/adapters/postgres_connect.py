@@ -5,6 +5,7 @@ The URL has a password. It goes to the driver and nowhere else: not into a
 record's text, not into an error.
 """
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 
 from grantkeeper.adapters.postgres_errors import translated, unavailable
+from grantkeeper.adapters.postgres_pool import goodbye
 from grantkeeper.errors import SettingsInvalid
 
 CONNECT_SECONDS = 3.0
@@ -61,8 +63,20 @@ async def connect(place: PostgresPlace) -> Any:
     """
     A connection; what the driver raises is not translated.
 
-    What the URL says of the session's settings goes before ours.
+    What the URL says of the session's settings goes before ours. Whoever leaves in the middle leaves when
+    the connection is there and closed: half a one cannot be let go of cleanly.
     """
+    making = asyncio.ensure_future(_connected(place))
+    try:
+        return await asyncio.shield(making)
+    except asyncio.CancelledError:
+        await asyncio.wait([making])
+        if not making.cancelled() and making.exception() is None:
+            await goodbye(making.result())
+        raise
+
+
+async def _connected(place: PostgresPlace) -> Any:
     said = parse_qs(urlsplit(place.url).query)
     settings = {"application_name": "grantkeeper"} | ({} if place.pooled else SESSION)
     return await asyncpg.connect(

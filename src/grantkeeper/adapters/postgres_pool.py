@@ -57,7 +57,6 @@ class PostgresPool:
         self._open = 0
         self._age = 0
         self._ages: dict[Connection, int] = {}
-        self._making: set[asyncio.Future[Connection]] = set()
         self._parting: set[asyncio.Task[None]] = set()
         self._closed = False
         self._process = os.getpid()
@@ -85,30 +84,15 @@ class PostgresPool:
 
     async def _connect(self) -> Connection:
         self._open += 1
-        age = self._age
-        making = asyncio.ensure_future(self._connecting())
         try:
-            connection = await asyncio.shield(making)
-        except asyncio.CancelledError:
-            # Half a connection cannot be let go of cleanly: it is made to its end, for whoever comes next.
-            self._making.add(making)
-            making.add_done_callback(lambda made: self._came_late(made, age))
-            raise
+            age = self._age
+            connection = await self._connecting()
         except BaseException:
             self._open -= 1
             self._wake()
             raise
         self._ages[connection] = age
         return connection
-
-    def _came_late(self, made: asyncio.Future[Connection], age: int) -> None:
-        self._making.discard(made)
-        if made.cancelled() or made.exception() is not None:
-            self._open -= 1
-            self._wake()
-            return
-        self._ages[made.result()] = age
-        self.give_back(made.result())
 
     async def _wait(self) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -180,7 +164,6 @@ class PostgresPool:
                 turn.set_result(None)
         while self._idle:
             self._forget(self._idle.pop().connection)
-        await asyncio.gather(*self._making, return_exceptions=True)
         await asyncio.gather(*self._parting)
 
 
