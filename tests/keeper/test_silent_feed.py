@@ -294,12 +294,13 @@ async def test_credentials_do_not_outlive_the_feed(
     """
     Google's own clients stop with the token in hand: the mark is gone while the feed is silent.
     """
-    stores: list[CutOff] = []
+    opened: list[tuple[KeeperCore, CutOff]] = []
 
     async def opening() -> KeeperCore:
         store = CutOff(await adapters.store(settings))
-        stores.append(store)
-        return await KeeperCore.open(settings, store=store)
+        core = await KeeperCore.open(settings, store=store)
+        opened.append((core, store))
+        return core
 
     from google.auth.exceptions import RefreshError
 
@@ -319,13 +320,13 @@ async def test_credentials_do_not_outlive_the_feed(
             return headers["authorization"]
 
         first = await asyncio.to_thread(use)
-        stores[0].how = "raises"
-        await asyncio.sleep(SILENCE + 0.2)
+        [(core, store)] = opened
+        await silence(core, store, "raises")
         again = await asyncio.to_thread(use)
-        stores[0].away = True
+        store.away = True
         with pytest.raises(RefreshError) as caught:
             await asyncio.to_thread(use)
-        stores[0].away = False
+        store.away = False
         second = await KeeperCore.open(settings)
         await second.revoke(grant)
         await second.close()
