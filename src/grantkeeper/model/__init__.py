@@ -5,11 +5,13 @@ from grantkeeper.model.caller import AuditEvent, Caller, Permission
 from grantkeeper.model.client import Client, Endpoints, Provider, Source
 from grantkeeper.model.grant import Grant, GrantState, IdentitySource, Reason, Sealed, StoredToken, Waiting
 from grantkeeper.model.identity import Identity, Profile, Subject
+from grantkeeper.model.job import ENDED, Job, JobState, Order
 from grantkeeper.model.keys import DataKey, JournalEntry, JournalKind, KeyKind, SigningKey
 from grantkeeper.model.nodes import Change, Held, Lease, News, Node
 from grantkeeper.model.redemption import Redemption, RedemptionState
 
 __all__ = [
+    "ENDED",
     "AuditEvent",
     "Caller",
     "Change",
@@ -23,12 +25,15 @@ __all__ = [
     "Held",
     "Identity",
     "IdentitySource",
+    "Job",
+    "JobState",
     "JournalEntry",
     "JournalKind",
     "KeyKind",
     "Lease",
     "News",
     "Node",
+    "Order",
     "Permission",
     "Preflight",
     "Profile",

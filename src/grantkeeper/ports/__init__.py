@@ -5,10 +5,23 @@ Ports speak of grants, not of SQL. Every method of a store is one atomic step,
 and a store never sees a token in the clear.
 """
 
+from grantkeeper.ports.engine import Engine, Run, StepRecord, Steps, StepsDiffer, Suspended, Ticket
 from grantkeeper.ports.grants import ChangeFeed, GrantQuery, GrantStore, LeaseStore, RedemptionStore
+from grantkeeper.ports.jobs import JobQuery, JobStore, PaceStore
 from grantkeeper.ports.journal import Journal
 from grantkeeper.ports.sealing import Keyring, SealContext, Sealer
-from grantkeeper.ports.steps import Delete, DropTokens, Insert, Note, PutToken, Release, Replace, Settle, Step
+from grantkeeper.ports.steps import (
+    Delete,
+    DropTokens,
+    Insert,
+    Note,
+    PutToken,
+    Release,
+    Replace,
+    Settle,
+    Step,
+    WakeJobs,
+)
 from grantkeeper.ports.store import (
     AuditStore,
     CallerStore,
@@ -30,25 +43,36 @@ __all__ = [
     "Delete",
     "Dice",
     "DropTokens",
+    "Engine",
     "GrantQuery",
     "GrantStore",
     "Http",
     "Insert",
+    "JobQuery",
+    "JobStore",
     "Journal",
     "Keyring",
     "LeaseStore",
     "NodeStore",
     "Note",
     "OnceStore",
+    "PaceStore",
     "PutToken",
     "RedemptionStore",
     "Release",
     "Replace",
+    "Run",
     "SealContext",
     "Sealer",
     "Settle",
     "SigningKeyStore",
     "Step",
+    "StepRecord",
+    "Steps",
+    "StepsDiffer",
     "Store",
+    "Suspended",
+    "Ticket",
     "Upkeep",
+    "WakeJobs",
 ]

@@ -26,7 +26,11 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Drop a grant and its tokens, if the version is still the stored one."""
+    """
+    Drop a grant, its tokens and its jobs, if the version is still the stored one.
+
+    The ids of the jobs are kept for `JobStore.erased_jobs`.
+    """
 
     grant_id: str
     version: int
@@ -71,5 +75,12 @@ class Note:
     event: AuditEvent
 
 
-Step = Insert | Replace | Delete | PutToken | DropTokens | Settle | Release | Note
+@dataclass(frozen=True, slots=True)
+class WakeJobs:
+    """Queue the parked jobs of a grant and order the engine to resume them; never a conflict."""
+
+    grant_id: str
+
+
+Step = Insert | Replace | Delete | PutToken | DropTokens | Settle | Release | Note | WakeJobs
 """What a commit is made of. `Insert`, `Replace`, `Delete` also write the grant's line of the change feed."""

@@ -1,0 +1,108 @@
+"""Where jobs are written down, and how all workers together keep to a rate."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from grantkeeper.model import Job, JobState
+
+
+@dataclass(frozen=True, slots=True)
+class JobQuery:
+    """Which jobs to list: in order of id, after *after*; a filter that is ``None`` lets all through."""
+
+    grant_id: str | None = None
+    name: str | None = None
+    state: JobState | None = None
+    caller: str | None = None
+    batch: str | None = None
+    after: str = ""
+    limit: int = 100
+
+
+class JobStore(Protocol):
+    """
+    Keeps jobs beside the grants that they are for.
+
+    A job is the grant's: the commit that deletes the grant (`Delete`) drops its jobs and
+    remembers their ids for `erased_jobs`; one with `WakeJobs` queues those that are parked.
+    Every change is told on the feed as kind ``job``, except of progress alone.
+    """
+
+    async def add_jobs(self, jobs: Sequence[Job]) -> int:
+        """
+        Save new jobs, at version 1; how many were.
+
+        One whose grant is not there is left out, and so is one whose name, grant and key another has.
+        """
+        ...
+
+    async def job(self, job_id: str) -> Job | None:
+        """The job, as last committed."""
+        ...
+
+    async def jobs(self, query: JobQuery) -> list[Job]:
+        """At most ``query.limit`` jobs in order of id."""
+        ...
+
+    async def change_job(self, job: Job, *, quiet: bool = False) -> Job:
+        """
+        Save *job* if its version is still the stored one; returned as it then is, one version later.
+
+        Args:
+            quiet: Tell nobody: only progress changes.
+
+        Raises:
+            StoreConflict: It changed meanwhile, or is gone.
+        """
+        ...
+
+    async def ordered_jobs(self, *, limit: int = 200) -> list[Job]:
+        """Jobs of which the engine is still to be told, the oldest first."""
+        ...
+
+    async def jobs_told(self, jobs: Sequence[Job]) -> None:
+        """The engine knows of *jobs*: their order is struck out, of those that have not changed since."""
+        ...
+
+    async def due_jobs(self, now: datetime, *, limit: int = 200) -> list[Job]:
+        """Waiting jobs whose time has come, the longest due first."""
+        ...
+
+    async def queued_of(self, grant_id: str, *, limit: int = 200) -> list[Job]:
+        """Jobs of a grant that are queued, in order of id."""
+        ...
+
+    async def count_jobs(self, *, batch: str | None = None) -> Mapping[JobState, int]:
+        """How many there are of each state; reads all of the batch, or all there are."""
+        ...
+
+    async def erased_jobs(self, *, limit: int = 200) -> list[str]:
+        """Ids of jobs whose grant was deleted and which the engine may still know."""
+        ...
+
+    async def drop_erased(self, job_ids: Sequence[str]) -> None:
+        """The engine has forgotten these."""
+        ...
+
+
+class PaceStore(Protocol):
+    """Rates and pauses that all processes on the database share, by its own clock."""
+
+    async def spend(self, key: str, *, per_second: float, burst: int) -> float:
+        """
+        Take one turn at *key* (generic cell rate algorithm).
+
+        Returns:
+            0.0 if it was taken; else the seconds until one is free, and nothing was taken.
+        """
+        ...
+
+    async def pause(self, key: str, *, seconds: float) -> None:
+        """Nobody shall use *key* for *seconds*; a longer pause stays."""
+        ...
+
+    async def paused(self, keys: Sequence[str]) -> Mapping[str, float]:
+        """Seconds left of those of *keys* that are paused."""
+        ...
