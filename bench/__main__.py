@@ -68,10 +68,11 @@ def machine() -> str:
     )
 
 
-def report(parts: Sequence[Part], sizes: Sizes, given: str) -> str:
-    """The page in the documentation; *given* is what was asked for."""
+def report(parts: Sequence[Part], sizes: Sizes) -> str:
+    """The page in the documentation."""
+    names = " ".join(part.name for part in parts)
     how = (
-        f'Made by `{COMMAND} ARGS="{given}"`; a part alone is `{COMMAND} ARGS=bare`. '
+        f'Made by `{COMMAND} ARGS="{names} --rounds {sizes.rounds} --report FILE"`; a part alone is `{COMMAND} ARGS=bare`. '
         f"The parts are {', '.join(f'`{name}`' for name in BY_NAME)}."
     )
     reading = (
@@ -114,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
         chosen.json.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     if chosen.report:
         chosen.report.parent.mkdir(parents=True, exist_ok=True)
-        chosen.report.write_text(report(parts, sizes, " ".join(arguments)), encoding="utf-8")
+        chosen.report.write_text(report(parts, sizes), encoding="utf-8")
     return 0
 
 
