@@ -72,8 +72,8 @@ def report(parts: Sequence[Part], sizes: Sizes) -> str:
     """The page in the documentation."""
     names = " ".join(part.name for part in parts)
     how = (
-        f'Made by `{COMMAND} ARGS="{names} --rounds {sizes.rounds} --report FILE"`; a part alone is `{COMMAND} ARGS=bare`. '
-        f"The parts are {', '.join(f'`{name}`' for name in BY_NAME)}."
+        f'Made by `{COMMAND} ARGS="{names} --rounds {sizes.rounds} --report FILE"`; a part alone is '
+        f"`{COMMAND} ARGS=bare`. The parts are {', '.join(f'`{name}`' for name in BY_NAME)}."
     )
     reading = (
         f"Each line is the median of its rounds ({sizes.rounds} for what is served over HTTP) with the "
