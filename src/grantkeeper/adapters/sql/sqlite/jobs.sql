@@ -34,13 +34,14 @@ WHERE name = :name AND state = :state AND id > :after AND {job_rest} ORDER BY id
 UPDATE jobs SET ({job_standing}) = ({job_standing_marks}), version = version + 1 WHERE id = ? AND version = ?;
 
 -- name: ordered_jobs
-SELECT {job} FROM jobs WHERE ordered IS NOT NULL ORDER BY id LIMIT ?1;
+SELECT {job} FROM jobs WHERE ordered IS NOT NULL AND id > '' ORDER BY id LIMIT ?1;
 
 -- name: job_told
 UPDATE jobs SET ordered = NULL WHERE id = ?1 AND version = ?2;
 
 -- name: due_jobs
-SELECT {job} FROM jobs WHERE state = 'waiting' AND due_at <= ?1 ORDER BY due_at, id LIMIT ?2;
+SELECT {job} FROM jobs INDEXED BY jobs_due
+WHERE state = 'waiting' AND due_at <= ?1 ORDER BY due_at, id LIMIT ?2;
 
 -- name: queued_of
 SELECT {job} FROM jobs WHERE grant_id = ?1 AND state = 'queued' ORDER BY id LIMIT ?2;
@@ -69,7 +70,7 @@ SELECT 'job', id, unixepoch('subsec') FROM jobs WHERE grant_id = ?1 ORDER BY id;
 INSERT OR IGNORE INTO erased_jobs (id) SELECT id FROM jobs WHERE grant_id = ?1;
 
 -- name: erased_jobs
-SELECT id FROM erased_jobs ORDER BY id LIMIT ?1;
+SELECT id FROM erased_jobs WHERE id > '' ORDER BY id LIMIT ?1;
 
 -- name: drop_erased
 DELETE FROM erased_jobs WHERE id = ?1;
