@@ -1,1 +1,1 @@
-"""Google's Photos, Picker and Drive for work that outlives its worker: uploads go on, things are made once."""
+"""Google's Photos, Picker and Drive for work outliving its worker: uploads go on, things are made once."""
