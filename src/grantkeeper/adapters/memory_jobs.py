@@ -122,7 +122,7 @@ class MemoryJobs:
         full_at = max(now, self._tables.paces.get(key, now)) + turn
         wait = full_at - now - burst * turn
         # Not compared with 0: the turns of a burst, added up, are off by a rounding.
-        if wait > turn * 1e-6:
+        if wait > 1e-6:
             return wait
         self._tables.paces[key] = full_at
         return 0.0

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -344,7 +345,7 @@ class JobCommitConformance(Conformance):
         grant = await store.get(a_grant(1).id)
         assert grant is not None
         await store.commit(Replace(grant), WakeJobs(grant.id))
-        woken = {"state": JobState.QUEUED, "order": Order.RESUME, "version": 2}
+        woken: dict[str, Any] = {"state": JobState.QUEUED, "order": Order.RESUME, "version": 2}
 
         assert replace(one, reason=None, note=None, due_at=None, **woken) == await store.job(one.id)
         assert replace(two, **woken) == await store.job(two.id)
