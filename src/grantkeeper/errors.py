@@ -223,13 +223,10 @@ class JobNotFound(GrantkeeperError):
 
 
 class JobEnded(GrantkeeperError):
-    """The job has come to an end that this cannot undo; `state` says to which."""
+    """The job has come to an end that this cannot undo; `details["state"]` says to which."""
 
     code, who = "job_ended", Who.CALLER
     advice = "Enqueue a new one, with another key where it has one."
-
-    def __init__(self, text: str, *, state: str) -> None:
-        super().__init__(text, details={"state": str(state)})
 
 
 # -- the user -----------------------------------------------------------------------------------

@@ -94,7 +94,7 @@ class Desk:
             if job.state is JobState.CANCELLED:
                 return job
             if job.state is JobState.DONE:
-                raise JobEnded("the job is done and cannot be cancelled", state=job.state)
+                raise JobEnded("the job is done and cannot be cancelled", details={"state": job.state})
             changed = replace(
                 job, state=JobState.CANCELLED, order=Order.SUSPEND, ended_at=self.clock.now(), due_at=None
             )
@@ -107,7 +107,9 @@ class Desk:
         while True:
             job = await self.get(job_id)
             if job.state in (JobState.DONE, JobState.CANCELLED):
-                raise JobEnded(f"the job is {job.state} and cannot be tried again", state=job.state)
+                raise JobEnded(
+                    f"the job is {job.state} and cannot be tried again", details={"state": job.state}
+                )
             if job.state in (JobState.QUEUED, JobState.RUNNING):
                 return job
             changed = replace(
