@@ -19,7 +19,7 @@ POLL_SECONDS = 0.2
 """How often each worker looks into each queue."""
 
 ANY_NUMBER = 1_000_000
-"""A limit that is none. A queue without one has no groups, and one user's jobs would stand before all others'."""
+"""A limit that is none. A queue without one has no groups: one user could fill it."""
 
 AGAIN = {"again": True}
 """
