@@ -34,6 +34,7 @@ class _Entry:
         records: The recorded steps by their place, from 0.
         run: The number of the run that may record; no other changes anything.
         executor: Whose run that is, while it runs.
+        again: It was resumed while it runs: should it be suspended, it waits at once.
     """
 
     ticket: Ticket
@@ -42,6 +43,7 @@ class _Entry:
     records: dict[int, StepRecord] = field(default_factory=dict)
     run: int = 0
     executor: str = ""
+    again: bool = False
 
     @property
     def lane(self) -> Lane:
@@ -67,7 +69,7 @@ class EngineBook:
 
     def wait(self, entry: _Entry) -> None:
         """Put it into its lane, where it stands as it was submitted."""
-        entry.state = _State.WAITING
+        entry.state, entry.again = _State.WAITING, False
         insort(self.waiting.setdefault(entry.lane, []), entry, key=lambda each: each.number)
 
     def begin(self, executor: str) -> _Entry | None:
@@ -136,6 +138,8 @@ class MemoryEngine:
                 self._book.add(ticket)
             elif entry.state is _State.SUSPENDED:
                 self._book.wait(entry)
+            elif entry.state is _State.RUNNING:
+                entry.again = True
         self._book.wake()
 
     async def suspend(self, job_ids: Sequence[str]) -> None:
@@ -209,6 +213,8 @@ class MemoryEngine:
             escaped(entry.ticket.id, error)
         if entry.run == number:
             self._book.leave(entry, state)
+            if state is _State.SUSPENDED and entry.again:
+                self._book.wait(entry)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
