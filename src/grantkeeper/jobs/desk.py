@@ -26,6 +26,7 @@ class Kind(msgspec.Struct, frozen=True):
 
     scopes: tuple[str, ...] = ()
     per_grant: int | None = 1
+    schema: dict[str, Any] | None = None
 
 
 class Shelf(JobStore, NodeStore, Protocol):

@@ -209,6 +209,11 @@ class KeeperCore:
         return self.means.sealer
 
     @property
+    def http(self) -> Http:
+        """The network."""
+        return self._http
+
+    @property
     def dice(self) -> Dice:
         """Randomness."""
         return self.means.dice
