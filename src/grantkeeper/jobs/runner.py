@@ -49,10 +49,11 @@ class Runner:
             Suspended: The job goes on later, or never.
         """
         job = await self._means.store.job(job_id)
-        if job is None or job.state in (JobState.CANCELLED, JobState.FAILED):
-            raise Suspended
-        if job.state is JobState.DONE:
+        if job is not None and job.state is JobState.DONE:
             return
+        if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
+            # It was decided meanwhile, or by a run that died before the engine heard of it.
+            raise Suspended
         row = Row(self._means.store, job)
         definition = self._means.definitions.get(job.name)
         if definition is None:
