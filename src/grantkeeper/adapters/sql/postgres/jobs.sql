@@ -107,7 +107,9 @@ INSERT INTO changes (kind, id) SELECT 'job', id FROM woken ORDER BY id;
 SELECT id FROM erased_jobs ORDER BY id LIMIT $1;
 
 -- name: drop_erased
-DELETE FROM erased_jobs WHERE id = ANY ($1::text[]);
+DELETE FROM erased_jobs WHERE ctid = ANY (ARRAY (
+    SELECT ctid FROM erased_jobs WHERE id = ANY ($1::text[]) FOR UPDATE SKIP LOCKED
+));
 
 -- name: sweep_jobs
 WITH gone AS (
