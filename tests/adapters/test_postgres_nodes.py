@@ -9,8 +9,9 @@ import pytest
 
 from grantkeeper.adapters import postgres_feed
 from grantkeeper.adapters.postgres import PostgresStore, open_postgres
+from grantkeeper.adapters.retention import PACE_SECONDS
 from grantkeeper.errors import StoreConflict
-from grantkeeper.model import Change, Held, Job, JobState, Lease
+from grantkeeper.model import Change, Held, Job, JobState, Lease, Order
 from grantkeeper.ports import Delete, Insert, JobQuery, PutToken, Release, Replace, WakeJobs
 from grantkeeper.testing.conformance_base import outcomes, saved
 from grantkeeper.testing.conformance_rest import heard, named
@@ -456,3 +457,40 @@ async def test_ten_thousand_parked_jobs_are_one_statement(
     assert 10_000 == await other.fetchval(
         "SELECT count(*) FROM jobs WHERE version = 2 AND ordered = 'resume'"
     )
+
+
+async def test_rates_and_pauses_long_past_are_forgotten(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    A minute after a rate is full again, or a pause is over.
+    """
+    await stores[0].spend("key", per_second=1000, burst=1)
+    await stores[0].pause("key", seconds=0)
+    young = await stores[0].sweep(NOW)
+    past = f"make_interval(secs => {PACE_SECONDS})"
+    await other.execute(f"UPDATE paces SET full_until = full_until - {past}")
+    await other.execute(f"UPDATE pauses SET paused_until = paused_until - {past}")
+    await asyncio.sleep(0.01)
+
+    assert (0, 2) == (young, await stores[0].sweep(NOW))
+
+
+async def test_jobs_are_told_while_their_grant_goes(stores: list[PostgresStore]) -> None:
+    """
+    Rows are locked by id, so that who strikes out orders and who deletes do not wait for each other.
+    """
+    for number in range(1, 6):
+        (grant,) = await saved(stores[0], a_grant(number))
+        jobs = [a_job(100 * number + n, grant=number, order=Order.SUBMIT) for n in range(60)]
+        for job in reversed(jobs):
+            await stores[0].add_jobs([job])
+        results = await outcomes(
+            stores[1].jobs_told(jobs),
+            stores[2].commit(Delete(grant.id, 1)),
+            stores[3].jobs_told(jobs[::-1]),
+        )
+        await stores[0].drop_erased([job.id for job in jobs])
+
+        assert [None] * 3 == results
+    assert [] == await stores[0].erased_jobs()

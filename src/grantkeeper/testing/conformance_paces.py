@@ -18,7 +18,7 @@ class PaceStoreConformance(Conformance):
         waits = [await store.spend("key", per_second=0.1, burst=3) for _ in range(3)]
 
         assert [0.0] * 3 == turns
-        assert all(5 < wait <= 10 for wait in waits)
+        assert all(5 < wait < 11 for wait in waits)
         assert 0.0 == await store.spend("other", per_second=0.1, burst=1)
 
     async def test_turns_come_back_with_time(self, store: Store) -> None:
@@ -28,12 +28,12 @@ class PaceStoreConformance(Conformance):
         taken = await store.spend("key", per_second=1 / SHORT, burst=1)
         await self.outlast(SHORT)
         again = await store.spend("key", per_second=1 / SHORT, burst=1)
-        await self.outlast(20 * SHORT)
-        later = [await store.spend("key", per_second=1 / (10 * SHORT), burst=2) for _ in range(3)]
+        await self.outlast(3 * SHORT)
+        later = [await store.spend("key", per_second=0.01, burst=2) for _ in range(3)]
 
         assert [0.0, 0.0] == [taken, again]
         assert [0.0, 0.0] == later[:2]
-        assert later[2] > 0
+        assert 50 < later[2] < 101
 
     async def test_of_many_who_spend_at_once_as_many_win_as_may(self, store: Store) -> None:
         """
@@ -49,15 +49,13 @@ class PaceStoreConformance(Conformance):
         By the store's clock.
         """
         await store.pause("short", seconds=SHORT)
-        await store.pause("long", seconds=60)
-        left = await store.paused(["short", "long", "never"])
+        await store.pause("long", seconds=600)
+        await store.pause("other", seconds=600)
         await self.outlast(SHORT)
-        later = await store.paused(["short", "long"])
+        left = await store.paused(["short", "long", "never"])
 
-        assert {"short", "long"} == set(left)
-        assert 0 < left["short"] < 2 * SHORT
-        assert {"long"} == set(later)
-        assert 50 < later["long"] <= 60
+        assert {"long"} == set(left)
+        assert 500 < left["long"] < 601
         assert {} == await store.paused([])
 
     async def test_a_longer_pause_stays(self, store: Store) -> None:
