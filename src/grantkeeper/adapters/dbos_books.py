@@ -5,7 +5,7 @@ DBOS offers calls for most of it, which look first and write then. Orders are ca
 at once, and so each of these is one statement that holds its condition. They were written for DBOS 3.4.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -150,13 +150,18 @@ class DbosBooks:
 
     def recover(self, executor: str) -> int:
         """Enqueue again what *executor* has; how many that were."""
-        database = self.open()
-        lost = database.get_pending_workflows(executor, VERSION)
-        return sum(self.give_back(each.workflow_id, executor) for each in lost)
+        return self.give_back(executor)
 
-    def give_back(self, job_id: str, executor: str) -> bool:
-        """Enqueue again what *executor* has, where it stood; whether that was so."""
-        return bool(self.open().reenqueue_for_recovery(job_id, [executor], queue_of(1)))
+    def give_back(self, executor: str, *, but: Collection[str] = ()) -> int:
+        """The same, without some of them."""
+        database = self.open()
+        lost = [each.workflow_id for each in database.get_pending_workflows(executor, VERSION)]
+        return sum(
+            # Each if *executor* still has it: others may be at it, too.
+            database.reenqueue_for_recovery(job_id, [executor], queue_of(1))
+            for job_id in lost
+            if job_id not in but
+        )
 
     def steps(self, job_id: str) -> list[StepRecord]:
         """What is recorded, in order."""

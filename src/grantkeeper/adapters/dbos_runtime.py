@@ -41,6 +41,7 @@ class DbosRuntime:
         self._at_once = at_once
         self._slots = asyncio.Semaphore(at_once)
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._begun: set[str] = set()
         self._stopping = False
         self._instance: Any = None
         self._unpickle: Any = None
@@ -61,7 +62,6 @@ class DbosRuntime:
                 "DBOS runs in this process already; grantkeeper's workers need one of their own"
             )
         _workflow()
-        self._refuse_pickles()
         self._instance = DBOS(
             config={
                 "name": APPLICATION,
@@ -78,6 +78,7 @@ class DbosRuntime:
                 "log_level": "WARNING",
             }
         )
+        self._refuse_pickles()
         DbosRuntime.here = self
 
     def adopt(self) -> None:
@@ -121,12 +122,13 @@ class DbosRuntime:
             await asyncio.wait(left)
 
     def destroy(self) -> None:
-        """End all that DBOS began; blocks."""
+        """End all that DBOS began, and give back what it has taken and we have not begun; blocks."""
         from dbos import DBOS, _serialization
 
-        DbosRuntime.here = None
         DBOS.destroy()
-        _serialization.DBOSDefaultSerializer.deserialize = self._unpickle  # type: ignore[method-assign]
+        DbosRuntime.here = None
+        setattr(_serialization.DBOSDefaultSerializer, "deserialize", self._unpickle)  # noqa: B010
+        self._books.give_back(self._executor, but=self._begun)
 
     def _refuse_pickles(self) -> None:
         """DBOS reads a value as its row says, and a pickle is code: who can write there would run here."""
@@ -136,7 +138,7 @@ class DbosRuntime:
             raise ValueError("a pickle in the tables of jobs: grantkeeper has not written it")
 
         self._unpickle = _serialization.DBOSDefaultSerializer.deserialize
-        _serialization.DBOSDefaultSerializer.deserialize = refuse  # type: ignore[method-assign]
+        setattr(_serialization.DBOSDefaultSerializer, "deserialize", refuse)  # noqa: B010
 
     # -- running --------------------------------------------------------------------------------
 
@@ -153,9 +155,11 @@ class DbosRuntime:
         task.add_done_callback(self._tasks.discard)
         async with self._slots:
             if self._stopping:
-                await asyncio.to_thread(self._books.give_back, job_id, self._executor)
                 raise _Left
+            # Whoever is cut off in the middle stays there, for `recover`.
+            self._begun.add(job_id)
             await self._do(job_id, owner)
+            self._begun.discard(job_id)
         raise _Left
 
     async def _do(self, job_id: str, owner: str) -> None:
@@ -167,7 +171,6 @@ class DbosRuntime:
         except Suspended:
             pass
         except asyncio.CancelledError:
-            # Cut off: the job stays ours until `recover` takes it.
             raise _Left from None
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must not end by it
             escaped(job_id, error)

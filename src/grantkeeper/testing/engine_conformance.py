@@ -19,7 +19,7 @@ import pytest
 
 from grantkeeper.ports import Engine, Run, StepRecord, Steps, StepsDiffer, Suspended, Ticket
 
-LIMIT = 15.0
+LIMIT = 60.0
 """Seconds after which something that ought to come counts as never coming."""
 
 
