@@ -108,5 +108,5 @@ def as_content(source: "bytes | BinaryIO | Content") -> Content:
     if isinstance(source, bytes | bytearray | memoryview):
         return BytesContent(bytes(source))
     if hasattr(source, "seek"):
-        return FileContent(cast(BinaryIO, source))
-    return cast(Content, source)
+        return FileContent(cast("BinaryIO", source))
+    return source
