@@ -67,7 +67,7 @@ def table_routes(
     admit: Callable[[Access], None] = lambda access: None,
 ) -> list[BaseRoute]:
     """
-    A route for every path of *api*, answered by the *handlers* by method id. A path has at most one name in it.
+    A route for every path of *api*, answered by the *handlers* by method id. A path names one thing at most.
 
     What a handler returns becomes the JSON answer, unless it is an answer already.
 

@@ -13,6 +13,7 @@ from grantkeeper.emulator import (
     photos_albums,
     photos_downloads,
     photos_items,
+    photos_pages,
     photos_upload_calls,
     picker,
 )
@@ -62,6 +63,7 @@ def routes(world: World) -> list[BaseRoute]:
         *_gone(photos),
         *table_routes(world, PHOTOS, "photos", bound, lambda access: photos.spend(access.project)),
         *picker.routes(photos),
+        *photos_pages.routes(photos),
         *control_photos.routes(photos),
     ]
 

@@ -109,4 +109,4 @@ def as_content(source: "bytes | BinaryIO | Content") -> Content:
         return BytesContent(bytes(source))
     if hasattr(source, "seek"):
         return FileContent(cast("BinaryIO", source))
-    return cast("Content", source)
+    return source

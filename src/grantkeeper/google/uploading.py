@@ -76,7 +76,7 @@ async def deliver(
         at: How many have arrived; ``None``: ask.
 
     Raises:
-        ApiUnavailable: It goes on later, from where it stands.
+        ApiUnavailable: It goes on later, from where it stands; so with any error that time mends.
         ApiMisbehaved: The answers contradict what was sent.
         ValueError: *content* ends early, or cannot be read again.
     """
@@ -103,7 +103,8 @@ async def deliver(
             await wire.begin()
             at, furthest = 0, 0
             continue
-        except ApiUnavailable as error:
+        except (ApiUnavailable, ApiMisbehaved) as error:
+            # Nobody knows what arrived, not even after an answer that cannot be read.
             troubles += 1
             if troubles > MOST_TROUBLES:
                 raise
@@ -132,7 +133,7 @@ async def deliver(
             if troubles > MOST_TROUBLES:
                 raise ApiUnavailable("an upload does not get on")
             await session.pause(pause(troubles, 0.5))
-        # All is there and it is not said to be done: ask until it is. Of nothing, the end is still to be sent.
+        # All is there and not said to be done: ask until it is. Of nothing, the end is still to be sent.
         at = answer if answer < size or size == 0 else None
 
 
