@@ -153,7 +153,8 @@ async def test_a_grant_outside_the_client_rule_does_not_exist(town: Town):
             # Every node obeys within a second, as the change feed tells it.
             with pytest.raises(JobNotFound):
                 async with asyncio.timeout(30):
-                    while await wide.jobs.get(job.id):
+                    while True:
+                        await wide.jobs.get(job.id)
                         await asyncio.sleep(0.05)
             listed = await wide.jobs.list()
 
