@@ -14,17 +14,14 @@ has) and give it a ``store`` fixture:
 
 from grantkeeper.testing.conformance_claims import LeaseStoreConformance, RedemptionStoreConformance
 from grantkeeper.testing.conformance_grants import GrantStoreConformance
-from grantkeeper.testing.conformance_jobs import (
-    JobCommitConformance,
-    JobStoreConformance,
-    PaceStoreConformance,
-)
+from grantkeeper.testing.conformance_jobs import JobCommitConformance, JobStoreConformance
 from grantkeeper.testing.conformance_nodes import (
     DataKeyStoreConformance,
     DueConformance,
     NodeStoreConformance,
     OrphanConformance,
 )
+from grantkeeper.testing.conformance_paces import PaceStoreConformance
 from grantkeeper.testing.conformance_rest import (
     AuditStoreConformance,
     CallerStoreConformance,

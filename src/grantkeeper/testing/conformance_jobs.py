@@ -1,4 +1,4 @@
-"""What a store of jobs, and of rates that all share, must do."""
+"""What a store of jobs must do."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -10,7 +10,7 @@ import pytest
 from grantkeeper.errors import StoreConflict
 from grantkeeper.model import ENDED, Job, JobState, Order
 from grantkeeper.ports import Delete, Insert, JobQuery, Replace, Store, WakeJobs
-from grantkeeper.testing.conformance_base import SHORT, Conformance, outcomes, saved
+from grantkeeper.testing.conformance_base import Conformance, outcomes, saved
 from grantkeeper.testing.conformance_rest import heard, named
 from grantkeeper.testing.records import NOW, a_full_job, a_grant, a_job, an_event, job_id
 
@@ -470,69 +470,3 @@ class JobCommitConformance(Conformance):
             await store.change_job(job)
         await store.append([an_event()])
         assert await store.job(job.id) is None
-
-
-@pytest.mark.anyio
-class PaceStoreConformance(Conformance):
-    """`grantkeeper.ports.PaceStore`."""
-
-    async def test_a_burst_is_free_and_then_there_is_a_wait(self, store: Store) -> None:
-        """
-        Another key is another rate; who is told to wait has taken nothing.
-        """
-        turns = [await store.spend("key", per_second=0.1, burst=3) for _ in range(3)]
-        waits = [await store.spend("key", per_second=0.1, burst=3) for _ in range(3)]
-
-        assert [0.0] * 3 == turns
-        assert all(5 < wait <= 10 for wait in waits)
-        assert 0.0 == await store.spend("other", per_second=0.1, burst=1)
-
-    async def test_turns_come_back_with_time(self, store: Store) -> None:
-        """
-        One each *1 / per_second*, and never more than the burst.
-        """
-        taken = await store.spend("key", per_second=1 / SHORT, burst=1)
-        await self.outlast(SHORT)
-        again = await store.spend("key", per_second=1 / SHORT, burst=1)
-        await self.outlast(20 * SHORT)
-        later = [await store.spend("key", per_second=1 / (10 * SHORT), burst=2) for _ in range(3)]
-
-        assert [0.0, 0.0] == [taken, again]
-        assert [0.0, 0.0] == later[:2]
-        assert later[2] > 0
-
-    async def test_of_many_who_spend_at_once_as_many_win_as_may(self, store: Store) -> None:
-        """
-        The burst, and not one more.
-        """
-        waits = await outcomes(*(store.spend("key", per_second=0.001, burst=5) for _ in range(40)))
-
-        assert 5 == waits.count(0.0)
-        assert all(isinstance(wait, float) for wait in waits)
-
-    async def test_a_pause_lasts_its_time(self, store: Store) -> None:
-        """
-        By the store's clock.
-        """
-        await store.pause("short", seconds=SHORT)
-        await store.pause("long", seconds=60)
-        left = await store.paused(["short", "long", "never"])
-        await self.outlast(SHORT)
-        later = await store.paused(["short", "long"])
-
-        assert {"short", "long"} == set(left)
-        assert 0 < left["short"] < 2 * SHORT
-        assert {"long"} == set(later)
-        assert 50 < later["long"] <= 60
-        assert {} == await store.paused([])
-
-    async def test_a_longer_pause_stays(self, store: Store) -> None:
-        """
-        Whichever came first.
-        """
-        await store.pause("one", seconds=60)
-        await store.pause("one", seconds=1)
-        await store.pause("two", seconds=1)
-        await store.pause("two", seconds=60)
-
-        assert all(seconds > 50 for seconds in (await store.paused(["one", "two"])).values())
