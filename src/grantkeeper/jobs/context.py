@@ -8,12 +8,12 @@ and blocks. Both only carry: from the loop or thread of the author's code to the
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, get_type_hints
+from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
 
 import msgspec
 
@@ -88,12 +88,15 @@ class JobContext(_Base):
         """
         return await self._ask(self._work.session.token(min_ttl))
 
+    @overload
     async def step(
-        self,
-        function: Callable[P, Awaitable[T]] | Callable[P, T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+        self, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    @overload
+    async def step(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T: ...
+
+    async def step(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """
         Do a part of the job that is not done again once it is done.
 
@@ -107,13 +110,17 @@ class JobContext(_Base):
         """
         return await self.named_step(_step_name(function), function, *args, **kwargs)
 
+    @overload
     async def named_step(
-        self,
-        name: str,
-        function: Callable[P, Awaitable[T]] | Callable[P, T],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> T:
+        self, name: str, function: Callable[P, Coroutine[Any, Any, T]], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    @overload
+    async def named_step(
+        self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> T: ...
+
+    async def named_step(self, name: str, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """`step` under another *name* than the function's own."""
 
         async def do() -> bytes:
@@ -121,7 +128,7 @@ class JobContext(_Base):
                 return _encoded(await self._yard.run(function(*args, **kwargs)))
             return _encoded(await self._yard.thread(partial(function, *args, **kwargs)))
 
-        return _decoded(await self._ask(self._work.step(name, do)), function)  # type: ignore[no-any-return]
+        return _decoded(await self._ask(self._work.step(name, do)), function)
 
     async def progress(self, done: int, of: int = 0, doing: str | None = None) -> None:
         """Tell how far the job is: *done* of *of* (0: unknown), and a sentence without anything personal."""
@@ -139,9 +146,9 @@ class JobContext(_Base):
                 await leave.wait()
 
         here = asyncio.get_running_loop()
-        holding = asyncio.wrap_future(self._carry(hold()))
-        waiting = asyncio.ensure_future(held.wait())
-        await asyncio.wait({asyncio.ensure_future(holding), waiting}, return_when=asyncio.FIRST_COMPLETED)
+        holding: asyncio.Future[Any] = asyncio.wrap_future(self._carry(hold()))
+        waiting: asyncio.Future[Any] = asyncio.ensure_future(held.wait())
+        await asyncio.wait([holding, waiting], return_when=asyncio.FIRST_COMPLETED)
         if not held.is_set():
             waiting.cancel()
             await holding
@@ -203,11 +210,11 @@ class PlainJobContext(_Base):
         """See `JobContext.token`."""
         return self._carry(self._work.session.token(min_ttl)).result()
 
-    def step(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def step(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """See `JobContext.step`."""
         return self.named_step(_step_name(function), function, *args, **kwargs)
 
-    def named_step(self, name: str, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    def named_step(self, name: str, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """`step` under another *name* than the function's own."""
 
         async def do() -> bytes:

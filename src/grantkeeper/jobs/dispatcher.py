@@ -1,4 +1,4 @@
-"""Carrying out what rows order of the engine, and waking what is due: every worker does it, and twice is once."""
+"""Carrying out what rows order of the engine, and waking what is due. Every worker does it; twice is once."""
 
 import asyncio
 import logging
@@ -9,8 +9,6 @@ from grantkeeper.errors import GrantkeeperError, StoreConflict
 from grantkeeper.jobs.means import Means
 from grantkeeper.model import Job, JobState, Order
 from grantkeeper.ports import Ticket
-
-LOG = logging.getLogger("grantkeeper.jobs")
 
 EVERY = 1.0
 """Seconds between two looks, where the change feed tells nothing."""
@@ -48,9 +46,11 @@ class Dispatcher:
             try:
                 more = await self.once()
             except GrantkeeperError as error:
-                LOG.warning("jobs.dispatch outcome=%s", error.code)
-            except Exception as error:
-                LOG.error("jobs.dispatch outcome=%s", type(error).__name__, exc_info=error)
+                self._means.tell("jobs.dispatch", level=logging.WARNING, outcome=error.code)
+            except Exception as error:  # noqa: BLE001 - it would be missed by everybody
+                self._means.tell(
+                    "jobs.dispatch", level=logging.ERROR, error=error, outcome=type(error).__name__
+                )
             if more:
                 continue
             try:

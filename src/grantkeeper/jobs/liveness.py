@@ -14,8 +14,6 @@ from grantkeeper.jobs.means import Means
 from grantkeeper.model import Lease
 from grantkeeper.ports import Release
 
-LOG = logging.getLogger("grantkeeper.jobs")
-
 PREFIX = "worker:"
 LEASE = 6.0
 RENEWED_AFTER = 1.5
@@ -82,7 +80,7 @@ class Liveness:
             except StoreUnavailable:
                 if clock.monotonic() > until + LEASE:
                     break
-        LOG.error("worker.lost executor=%s", self._means.executor)
+        self._means.tell("worker.lost", level=logging.ERROR, executor=self._means.executor)
         self._lost()
 
     async def _look(self) -> None:
@@ -91,9 +89,11 @@ class Liveness:
             try:
                 await self.once()
             except GrantkeeperError as error:
-                LOG.warning("worker.look outcome=%s", error.code)
-            except Exception as error:
-                LOG.error("worker.look outcome=%s", type(error).__name__, exc_info=error)
+                self._means.tell("worker.look", level=logging.WARNING, outcome=error.code)
+            except Exception as error:  # noqa: BLE001 - then nobody would look
+                self._means.tell(
+                    "worker.look", level=logging.ERROR, error=error, outcome=type(error).__name__
+                )
 
     async def once(self) -> int:
         """Have the engine run again what dead workers were at; how many jobs that were."""
@@ -105,6 +105,6 @@ class Liveness:
             dead = name.removeprefix(PREFIX)
             found = await self._means.engine.recover(dead)
             await store.commit(Release(claim))
-            LOG.warning("worker.dead executor=%s jobs=%d", dead, found)
+            self._means.tell("worker.dead", level=logging.WARNING, executor=dead, jobs=found)
             count += found
         return count

@@ -1,5 +1,6 @@
 """What running jobs needs of the rest of the house."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -7,6 +8,8 @@ from typing import Any, Protocol
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.model import Token
 from grantkeeper.ports import Clock, Dice, Engine, Http, Store
+
+LOG = logging.getLogger("grantkeeper.jobs")
 
 
 class Tokens(Protocol):
@@ -43,3 +46,12 @@ class Means:
     definitions: Mapping[str, Definition]
     executor: str
     hosts: frozenset[str] = frozenset()
+
+    def tell(
+        self, event: str, *, level: int = logging.INFO, error: BaseException | None = None, **ids: object
+    ) -> None:
+        """Log *event* with *ids*, as a keeper does; *error* with its traceback."""
+        if LOG.isEnabledFor(level):
+            known = {name: str(value) for name, value in ids.items() if value is not None}
+            words = [event, *(f"{name}={value}" for name, value in known.items())]
+            LOG.log(level, " ".join(words), extra={"event": event, "ids": known}, exc_info=error)

@@ -15,7 +15,7 @@ def open_for(grant: Grant, scopes: frozenset[str]) -> bool:
 
 
 async def woken_meanwhile(store: Store, job: Job) -> bool:
-    """Whether the user consented between our finding out and our writing it down; *job* is parked in its row."""
+    """Whether the user consented between our finding out and our writing down; *job* is parked in its row."""
     grant = await store.get(job.grant_id)
     return grant is not None and open_for(grant, job.scopes)
 

@@ -25,8 +25,6 @@ from grantkeeper.jobs.yard import Yard
 from grantkeeper.model import ENDED, JobState, Order
 from grantkeeper.ports import Steps, Suspended
 
-LOG = logging.getLogger("grantkeeper.jobs")
-
 ELSEWHERE = Verdict(JobState.WAITING, "job_unknown", "the worker that took it does not know it", 15.0)
 """Another worker may: two apps can share a database."""
 
@@ -68,7 +66,7 @@ class Runner:
             due_at=None,
             order=None,
         )
-        LOG.info("job.begun job=%s name=%s grant=%s", job.id, job.name, job.grant_id)
+        self._means.tell("job.begun", job=job.id, name=job.name, grant=job.grant_id)
         work = Work(self._means, row, steps)
         try:
             result = await self._do(work, definition)
@@ -101,7 +99,7 @@ class Runner:
             ended_at=now,
             keep_until=now + definition.keep,
         )
-        LOG.info("job.done job=%s name=%s steps=%d", work.row.job.id, definition.name, work.recorded)
+        self._means.tell("job.done", job=work.row.job.id, name=definition.name, steps=work.recorded)
 
     async def _failed(self, work: Work, definition: Definition, error: Exception) -> None:
         """Write down what *error* makes of the job."""
@@ -109,7 +107,9 @@ class Runner:
         attempts = 0 if work.done_anew else row.job.attempts
         found = verdict(error, attempts=attempts, most=definition.attempts, roll=self._means.dice.roll())
         if found.reason == "error":
-            LOG.warning("job.raised job=%s name=%s", row.job.id, definition.name, exc_info=error)
+            self._means.tell(
+                "job.raised", level=logging.WARNING, error=error, job=row.job.id, name=definition.name
+            )
         await self._write(row, definition, found, attempts=attempts + found.counted, steps=work.recorded)
         if found.state is not JobState.PARKED:
             return
@@ -133,4 +133,4 @@ class Runner:
             keep_until=now + definition.keep if ended and definition is not None else None,
             **more,
         )
-        LOG.info("job.%s job=%s name=%s reason=%s", found.state, row.job.id, row.job.name, found.reason)
+        self._means.tell(f"job.{found.state}", job=row.job.id, name=row.job.name, reason=found.reason)

@@ -21,8 +21,6 @@ from grantkeeper.jobs.means import Means
 from grantkeeper.model import GrantState, Job, JobState, Lease, Order
 from grantkeeper.ports import GrantQuery, Release
 
-LOG = logging.getLogger("grantkeeper.jobs")
-
 EVERY: Final = 2.0
 LEASE: Final = 30.0
 PAGE: Final = 200
@@ -66,9 +64,11 @@ class Schedules:
             try:
                 await self.once()
             except GrantkeeperError as error:
-                LOG.warning("jobs.schedules outcome=%s", error.code)
-            except Exception as error:
-                LOG.error("jobs.schedules outcome=%s", type(error).__name__, exc_info=error)
+                self._means.tell("jobs.schedules", level=logging.WARNING, outcome=error.code)
+            except Exception as error:  # noqa: BLE001 - then nothing would ever be begun again
+                self._means.tell(
+                    "jobs.schedules", level=logging.ERROR, error=error, outcome=type(error).__name__
+                )
             await asyncio.sleep(EVERY)
 
     async def once(self) -> None:
@@ -110,7 +110,7 @@ class Schedules:
             )
             progress = Progress(progress.due, after)
             await store.set_mark(mark, msgspec.json.encode(progress))
-        LOG.info("jobs.scheduled name=%s due=%s", definition.name, progress.due)
+        self._means.tell("jobs.scheduled", name=definition.name, due=progress.due)
 
 
 async def fan_out(

@@ -49,7 +49,7 @@ class Work:
         """
         if self._failed:
             raise RuntimeError(
-                "a step of this run has failed: let its error go up, or handle inside the step what you expect"
+                "a step of this run has failed: let its error go up, or handle what you expect in the step"
             )
         anew: list[bool] = []
 
