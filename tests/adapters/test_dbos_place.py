@@ -15,7 +15,7 @@ from grantkeeper.adapters.dbos_engine import DbosEngine
 from grantkeeper.adapters.dbos_place import SCHEMA, place_of
 from grantkeeper.errors import SettingsInvalid, StoreUnavailable
 from grantkeeper.ports import Ticket
-from grantkeeper.testing.engine_conformance import Play
+from grantkeeper.testing.engine_play import Play
 from tests.postgres import PostgresServer, database_of
 
 pytestmark = pytest.mark.anyio

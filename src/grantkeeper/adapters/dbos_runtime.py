@@ -102,8 +102,9 @@ class DbosRuntime:
         def limited(name: str, **rest: Any) -> Any:
             queue = get_queue(name, **rest)
             if queue is not None:
-                ours = self._instance._active_workflows_set.count_for_queue(name)
-                queue._worker_concurrency = ours + max(0, self._at_once - len(self._tasks))
+                active = self._instance._active_workflows_set
+                left = max(0, self._at_once - len(active.activeList()))
+                queue._worker_concurrency = active.count_for_queue(name) + left
             return queue
 
         return limited
