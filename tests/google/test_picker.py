@@ -1,5 +1,7 @@
 """The Picker at the emulator: what the user picked, read while the user is away."""
 
+import base64
+
 import pytest
 
 from grantkeeper.emulator.photos_samples import sample
@@ -146,8 +148,6 @@ async def test_a_video_is_read_once_google_has_finished_with_it(picker, control,
     """
     Before that it is an outage that time cures; then it is listed again by itself.
     """
-    import base64
-
     control.post(
         "photos",
         {"email": EMAIL, "content": base64.b64encode(VIDEO).decode(), "processing_seconds": 600},
