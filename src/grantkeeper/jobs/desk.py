@@ -2,23 +2,32 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from datetime import timedelta
+from typing import Any, Final, Protocol
 
 import msgspec
 
 from grantkeeper.errors import (
     CallerNotAllowed,
     GrantNotFound,
+    InvalidRequest,
     JobEnded,
     JobNotFound,
     JobUnknown,
     StoreConflict,
 )
 from grantkeeper.ids import uuid7
+from grantkeeper.jobs.schema import check
 from grantkeeper.model import Job, JobState, Order
 from grantkeeper.ports import Clock, Dice, JobQuery, JobStore, NodeStore
 
 KINDS = "jobs.kinds"
+
+KEPT: Final = timedelta(days=30)
+"""How long what is known of a cancelled job is kept."""
+
+LARGEST: Final = 64 * 1024
+"""Bytes of a job's parameters."""
 
 
 class Kind(msgspec.Struct, frozen=True):
@@ -58,6 +67,11 @@ class Desk:
         scopes = frozenset(kind.scopes)
         if rule and not (scopes and scopes <= rule):
             raise CallerNotAllowed("the job needs scopes that the caller's rules do not allow")
+        encoded = msgspec.json.encode(parameters or {})
+        if len(encoded) > LARGEST:
+            raise InvalidRequest(f"the parameters are longer than {LARGEST} bytes")
+        if kind.schema is not None:
+            check(name, kind.schema, msgspec.json.decode(encoded))
         now = self.clock.now()
         job = Job(
             id=uuid7(now, self.dice.bytes(10)),
@@ -65,7 +79,7 @@ class Desk:
             grant_id=grant_id,
             state=JobState.QUEUED,
             created_at=now,
-            parameters=msgspec.json.encode(parameters or {}),
+            parameters=encoded,
             scopes=scopes,
             caller=caller,
             key=key,
@@ -75,9 +89,9 @@ class Desk:
         if await self.store.add_jobs([job]):
             return job, True
         if key is not None:
-            for found in await self.store.jobs(JobQuery(grant_id=grant_id, name=name, limit=10_000)):
-                if found.key == key:
-                    return found, False
+            found = await self.store.job_of_key(name, grant_id, key)
+            if found is not None:
+                return found, False
         raise GrantNotFound("there is no such grant")
 
     async def get(self, job_id: str) -> Job:
@@ -94,10 +108,16 @@ class Desk:
             job = await self.get(job_id)
             if job.state is JobState.CANCELLED:
                 return job
+            now = self.clock.now()
             if job.state is JobState.DONE:
                 raise JobEnded("the job is done and cannot be cancelled", details={"state": job.state})
             changed = replace(
-                job, state=JobState.CANCELLED, order=Order.SUSPEND, ended_at=self.clock.now(), due_at=None
+                job,
+                state=JobState.CANCELLED,
+                order=Order.SUSPEND,
+                ended_at=now,
+                keep_until=now + KEPT,
+                due_at=None,
             )
             try:
                 return await self.store.change_job(changed)
