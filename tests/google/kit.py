@@ -172,7 +172,7 @@ class EmulatorSession(HttpSession):
 
 
 class GrantSession(HttpSession):
-    """A session for a keeper's grant, for the pages of the documentation."""
+    """A session for a keeper's grant, for the documentation, where each block of a page has its own loop."""
 
     def __init__(self, keeper: Keeper, grant_id: str) -> None:
         super().__init__()
@@ -181,6 +181,13 @@ class GrantSession(HttpSession):
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    async def request(self, *arguments: Any, **options: Any) -> HttpResponse:
+        try:
+            return await super().request(*arguments, **options)
+        finally:
+            await self._http.close()
+            self._http = AiohttpHttp()
 
     async def new_token(self) -> str:
         return (await self._keeper.access_token(self._grant_id)).reveal()
