@@ -8,7 +8,7 @@ import pytest
 from cyclopts import App
 
 from grantkeeper.cli.main import app as command_line
-from grantkeeper.errors import ERRORS, GrantkeeperError
+from grantkeeper.errors import ERRORS, ApiError, GrantkeeperError
 from grantkeeper.lifecycle import REMEDIES, TRANSITIONS, Event
 from grantkeeper.model import GrantState, Reason
 from grantkeeper.server.routes import ROUTES
@@ -87,9 +87,13 @@ def test_every_error_says_what_it_means_and_what_helps(code: str):
 
 def test_every_error_that_http_answers_with_has_its_status():
     """
-    Only an error that stops the start, or a command alone meets, never reaches HTTP.
+    Only an error that stops the start, or a command or a job alone meets, never reaches HTTP.
     """
-    assert {"settings_invalid", "backup_refused"} == {code for code, row in ERROR_ROWS.items() if not row[1]}
+    of_jobs = {kind.code for kind in ApiError.__subclasses__()}
+
+    assert {"settings_invalid", "backup_refused"} | of_jobs == {
+        code for code, row in ERROR_ROWS.items() if not row[1]
+    }
 
 
 def test_every_step_of_a_grant_is_in_the_table():

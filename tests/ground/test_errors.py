@@ -11,6 +11,8 @@ from grantkeeper import errors
 from grantkeeper.errors import (
     ERRORS,
     AnswerTooLarge,
+    ApiError,
+    ApiUnavailable,
     AppIdTokenRejected,
     ConsentRequired,
     GrantAmbiguous,
@@ -18,6 +20,9 @@ from grantkeeper.errors import (
     HttpFailed,
     IdTokenRejected,
     IssuerUnavailable,
+    Quota,
+    QuotaExceeded,
+    ScopeInsufficient,
     SettingsInvalid,
     StoreConflict,
     Who,
@@ -27,7 +32,9 @@ from grantkeeper.errors import (
 KINDS = [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, GrantkeeperError) and kind is not GrantkeeperError
+    if isinstance(kind, type)
+    and issubclass(kind, GrantkeeperError)
+    and kind not in (GrantkeeperError, ApiError)
 ]
 
 
@@ -41,6 +48,12 @@ def made(kind):
         return kind(["first is wrong", "second is absent"])
     if issubclass(kind, IdTokenRejected):
         return kind("aud", "is not this client")
+    if kind is QuotaExceeded:
+        return kind("used up", whose=Quota.PROJECT, reason="rateLimitExceeded", retry_after=2.5)
+    if kind is ScopeInsufficient:
+        return kind("no", missing_scopes=["b", "a"], reason="insufficientPermissions")
+    if issubclass(kind, ApiError) and kind.__init__ is not GrantkeeperError.__init__:
+        return kind("a line", status=401, reason="authError")
     return kind("a line", hint="do this", retry_after=2.5, details={"field": "code"})
 
 
@@ -74,6 +87,12 @@ CODES = {
     "StoreUnavailable": ("store_unavailable", Who.NOBODY, True),
     "OutcomeUnknown": ("outcome_unknown", Who.USER, False),
     "IssuerMisbehaved": ("issuer_misbehaved", Who.ISSUER, False),
+    "QuotaExceeded": ("quota_exceeded", Who.NOBODY, True),
+    "ApiUnavailable": ("api_unavailable", Who.NOBODY, True),
+    "ApiMisbehaved": ("api_misbehaved", Who.ISSUER, True),
+    "TokenRefused": ("token_refused", Who.USER, False),
+    "ScopeInsufficient": ("scope_insufficient", Who.USER, False),
+    "ApiRefused": ("api_refused", Who.CALLER, False),
     "IdTokenRejected": ("id_token_rejected", Who.ISSUER, False),
     "AppIdTokenRejected": ("id_token_rejected", Who.CALLER, False),
 }
@@ -180,7 +199,7 @@ def test_an_error_of_another_release_may_lack_fields(kind):
     """
     error = from_record({"error": kind.code, "kind": kind.__name__, "error_description": "x"})
 
-    for field in ("reason", "claim", "missing_scopes", "problems"):
+    for field in ("reason", "claim", "missing_scopes", "problems", "status"):
         assert not getattr(error, field, None)
 
 
@@ -240,3 +259,32 @@ def test_what_stays_inside_is_no_public_error(kind):
     Conflicts and failed requests are for keepers, which turn them into something public.
     """
     assert not issubclass(kind, GrantkeeperError)
+
+
+def test_an_api_error_says_what_google_said():
+    """
+    Status and reason are at hand, and what each kind adds; without them nothing is claimed.
+    """
+    quota = made(QuotaExceeded)
+    scope = made(ScopeInsufficient)
+
+    assert (429, "rateLimitExceeded", Quota.PROJECT, 2.5) == (
+        quota.status,
+        quota.reason,
+        quota.whose,
+        quota.retry_after,
+    )
+    assert (403, ("a", "b")) == (scope.status, scope.missing_scopes)
+    assert (None, "") == (ApiUnavailable("x").status, ApiUnavailable("x").reason)
+
+
+def test_an_unavailable_api_may_have_done_it_unless_it_surely_did_not():
+    """
+    A request is taken for done where nobody can tell; a quota of nobody in particular is the user's.
+    """
+    record = {"error": "api_unavailable", "error_description": "x"}
+
+    assert ApiUnavailable("x").may_have_arrived
+    assert from_record(record).may_have_arrived
+    assert not ApiUnavailable("x", may_have_arrived=False).may_have_arrived
+    assert Quota.USER == from_record({**record, "error": "quota_exceeded"}).whose

@@ -78,6 +78,7 @@ class ApiError(Exception):
         info: The ``ErrorInfo`` reason of the newer envelope; none, no details.
         metadata: What the ``ErrorInfo`` adds.
         location: What was wrong, as the classic envelope names it: type and name.
+        name: The `google.rpc.Code` of the newer envelope, where it is not the usual one of the status.
         headers: Sent along.
     """
 
@@ -91,6 +92,7 @@ class ApiError(Exception):
         info: str | None = None,
         metadata: Mapping[str, str] | None = None,
         location: tuple[str, str] | None = None,
+        name: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
@@ -101,6 +103,7 @@ class ApiError(Exception):
         self.info = info
         self.metadata = dict(metadata or {})
         self.location = location
+        self.name = name or _STATUS_NAMES.get(status, "UNKNOWN")
         self.headers = dict(headers or {})
 
     def body(self, envelope: Envelope) -> dict[str, Any]:
@@ -112,7 +115,7 @@ class ApiError(Exception):
                 item["locationType"], item["location"] = self.location
             error["errors"] = [item]
         if envelope == "status" or self.status == 401:
-            error["status"] = _STATUS_NAMES.get(self.status, "UNKNOWN")
+            error["status"] = self.name
         if envelope == "status" and self.info is not None:
             error["details"] = [
                 {

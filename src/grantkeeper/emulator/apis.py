@@ -10,9 +10,11 @@ from grantkeeper.emulator.apis_batch import batch
 from grantkeeper.emulator.apis_discovery import directory, rest_description
 from grantkeeper.emulator.apis_people import PEOPLE
 from grantkeeper.emulator.drive_methods import DRIVE
+from grantkeeper.emulator.photos_methods import PHOTOS
+from grantkeeper.emulator.picker_methods import PICKER
 from grantkeeper.emulator.world import World
 
-APIS = (DRIVE, PEOPLE)
+APIS = (DRIVE, PEOPLE, PHOTOS, PICKER)
 
 
 def routes(world: World) -> list[BaseRoute]:

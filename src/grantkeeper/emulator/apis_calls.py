@@ -5,6 +5,8 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect, Request
 
 from grantkeeper.emulator.apis_table import Method, Parameter
@@ -42,7 +44,20 @@ def _unreadable(message: str) -> ApiError:
     return ApiError(400, "badRequest", message)
 
 
-def arguments(method: Method, path: Mapping[str, str], query: Mapping[str, str]) -> dict[str, Any]:
+def json_of(body: bytes) -> Any:
+    """
+    The JSON value in a body.
+
+    Raises:
+        ApiError: 400 `parseError`.
+    """
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError(400, "parseError", "Parse Error") from error
+
+
+def arguments(method: Method, path: Mapping[str, str], query: QueryParams) -> dict[str, Any]:
     """
     The method's parameters with their defaults, read as the types the table names.
 
@@ -53,6 +68,9 @@ def arguments(method: Method, path: Mapping[str, str], query: Mapping[str, str])
     """
     found: dict[str, Any] = {}
     for parameter in method.parameters:
+        if parameter.repeated:
+            found[parameter.name] = [_read(parameter, text) for text in query.getlist(parameter.name) if text]
+            continue
         text = path.get(parameter.name) if parameter.location == "path" else query.get(parameter.name)
         text = text or parameter.default
         if text is None and parameter.required:

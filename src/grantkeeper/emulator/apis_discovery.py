@@ -17,6 +17,7 @@ def rest_description(api: Api, root_url: str) -> dict[str, Any]:
     Args:
         root_url: Where the caller reached the emulator, with a slash at the end.
     """
+    root_url += api.folder
     resources: dict[str, Any] = {}
     for method in api.methods:
         methods = resources.setdefault(method.resource, {"methods": {}})["methods"]
@@ -36,7 +37,7 @@ def rest_description(api: Api, root_url: str) -> dict[str, Any]:
         "protocol": "rest",
         "rootUrl": root_url,
         "servicePath": api.service_path,
-        "basePath": f"/{api.service_path}",
+        "basePath": f"/{api.folder}{api.service_path}",
         "baseUrl": root_url + api.service_path,
         "batchPath": api.batch_path,
         "auth": {

@@ -14,7 +14,11 @@ Schema = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Parameter:
-    """A parameter of a method. `minimum` and `maximum` bound an integer, both included."""
+    """
+    A parameter of a method. `minimum` and `maximum` bound an integer, both included.
+
+    A `repeated` one may come several times; its value is the list of all.
+    """
 
     name: str
     description: str
@@ -24,6 +28,7 @@ class Parameter:
     required: bool = False
     minimum: int | None = None
     maximum: int | None = None
+    repeated: bool = False
 
     def document(self) -> dict[str, Any]:
         """This parameter in the words of a discovery document."""
@@ -38,6 +43,8 @@ class Parameter:
             entry["default"] = self.default
         if self.required:
             entry["required"] = True
+        if self.repeated:
+            entry["repeated"] = True
         if self.minimum is not None:
             entry["minimum"] = str(self.minimum)
         if self.maximum is not None:
@@ -75,6 +82,11 @@ class Method:
         return self.id.split(".", 1)[1].rsplit(".", 1)[0]
 
     @property
+    def kind(self) -> str:
+        """How calls are counted and faults name them: `files.list` of `drive.files.list`."""
+        return f"{self.resource}.{self.name}"
+
+    @property
     def order(self) -> list[str]:
         """The required parameters, in the order a client library may take them by position."""
         return [parameter.name for parameter in self.parameters if parameter.required]
@@ -85,7 +97,9 @@ class Api:
     """
     An API: its name in the directory, its paths under the root, its methods and its schemas.
 
-    `upload_limit` is the largest content in bytes, None where no method takes any.
+    `upload_limit` is the largest content in bytes, None where no method takes any. `folder` stands for the
+    host that Google gives the API: it is the part of the root between the emulator's address and the paths,
+    with a slash at its end.
     """
 
     name: str
@@ -100,6 +114,7 @@ class Api:
     scopes: Mapping[str, str]
     documentation: str
     upload_limit: int | None = None
+    folder: str = ""
 
     @property
     def id(self) -> str:

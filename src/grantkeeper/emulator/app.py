@@ -17,6 +17,7 @@ from grantkeeper.emulator import (
     discovery,
     drive,
     home,
+    photos,
     revocation,
     token_endpoint,
     userinfo,
@@ -25,7 +26,7 @@ from grantkeeper.emulator.answers import ApiError, OAuthError, envelope_of
 from grantkeeper.emulator.wire import FaultLayer
 from grantkeeper.emulator.world import World
 
-_ROOMS = (token_endpoint, revocation, discovery, userinfo, consent, control, home, drive, apis)
+_ROOMS = (token_endpoint, revocation, discovery, userinfo, consent, control, home, drive, photos, apis)
 
 
 @dataclass(frozen=True, slots=True)

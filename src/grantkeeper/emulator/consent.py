@@ -1,13 +1,14 @@
 """The pages a user meets: choose an account, agree to scopes one by one, or be told why not."""
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote, unquote, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from grantkeeper.emulator.accounts import accounts_of, is_address, remember
 from grantkeeper.emulator.authorization import AuthorizationRequest, Blocked, read_request
 from grantkeeper.emulator.issuing import consent_needed, issue_code
 from grantkeeper.emulator.pages import page
@@ -15,7 +16,6 @@ from grantkeeper.emulator.records import User
 from grantkeeper.emulator.scopes import IDENTITY, describe, joined
 from grantkeeper.emulator.world import World
 
-SESSION = "emulator_accounts"
 CHOSEN = "emulator_account"
 """A query parameter of ours that remembers, from page to page, who was chosen for this request."""
 
@@ -33,8 +33,7 @@ class Visit:
     @property
     def accounts(self) -> list[str]:
         """The addresses signed in to this browser."""
-        cookie = self.request.cookies.get(SESSION, "")
-        return [unquote(address) for address in cookie.split("|") if address]
+        return accounts_of(self.request)
 
     def here(self, chosen: str | None = None) -> str:
         """This request again, with *chosen* as the account."""
@@ -173,8 +172,7 @@ def _posted(world: World, visit: Visit, form: FormData) -> Response:
 
 
 def _signed_in(visit: Visit, address: str) -> Response:
-    name, at, domain = address.partition("@")
-    if not (name and at and domain) or any(c.isspace() or c in '|<>"' for c in address):
+    if not is_address(address):
         return page(
             "sign_in.html",
             400,
@@ -185,9 +183,7 @@ def _signed_in(visit: Visit, address: str) -> Response:
             problem="Enter an e-mail address, such as ada@example.com.",
         )
     response = RedirectResponse(visit.here(address), 303)
-    accounts = list(dict.fromkeys([*visit.accounts, address]))
-    cookie = "|".join(quote(each, safe="") for each in accounts)
-    response.set_cookie(SESSION, cookie, httponly=True, samesite="lax", path="/o/oauth2")
+    remember(response, [*visit.accounts, address])
     return response
 
 

@@ -13,6 +13,7 @@ from grantkeeper.emulator.faults import Answer, Fault, Missed
 from grantkeeper.emulator.identity import id_token_claims
 from grantkeeper.emulator.issuing import issue_code, sdk_scopes
 from grantkeeper.emulator.menu import MENU
+from grantkeeper.emulator.photos_state import TOTALS
 from grantkeeper.emulator.records import Source, User
 from grantkeeper.emulator.scopes import DRIVE_APPDATA, IDENTITY, canonical
 from grantkeeper.emulator.world import World
@@ -179,6 +180,7 @@ def _stats(world: World) -> dict[str, Any]:
         "revoke": {},
         "certs": {},
         "faults": {},
+        "totals": {api: dict.fromkeys(names, 0) for api, names in TOTALS.items()},
     }
     with world.lock:
         for endpoint, kinds in world.counters.items():

@@ -5,7 +5,6 @@ Every row of `drive_methods` has a handler here; the routes are made from the ro
 """
 
 from collections.abc import Awaitable, Callable
-from urllib.parse import parse_qsl
 
 from starlette.datastructures import QueryParams
 from starlette.requests import Request
@@ -15,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from grantkeeper.emulator import drive_content as content
 from grantkeeper.emulator import drive_errors as errors
 from grantkeeper.emulator.apis_calls import arguments, body_of
+from grantkeeper.emulator.apis_routes import VERBS, counted, effective, nowhere
 from grantkeeper.emulator.apis_table import Method
 from grantkeeper.emulator.bearer import ApiError, authenticate, require_scope
 from grantkeeper.emulator.drive_call import Call, Drive, metadata_of, write
@@ -29,7 +29,6 @@ from grantkeeper.emulator.world import World
 
 Handler = Callable[[Call], Awaitable[Response]]
 
-_VERBS = ["DELETE", "GET", "PATCH", "POST", "PUT"]
 _JSON = f"/{DRIVE.service_path}"
 _UPLOADS = (f"/upload/{DRIVE.service_path}", f"/resumable/upload/{DRIVE.service_path}")
 
@@ -41,29 +40,25 @@ def routes(world: World) -> list[BaseRoute]:
     found: list[BaseRoute] = []
     for path in dict.fromkeys(method.path for method in DRIVE.methods):
         rows = {method.http: method for method in DRIVE.methods if method.path == path}
-        found.append(Route(_JSON + path, _json_endpoint(drive, rows), methods=_VERBS))
+        found.append(Route(_JSON + path, _json_endpoint(drive, rows), methods=VERBS))
         uploads = {verb: method for verb, method in rows.items() if method.upload}
         if uploads:
             endpoint = _upload_endpoint(drive, uploads)
-            found += [Route(prefix + path, endpoint, methods=_VERBS) for prefix in _UPLOADS]
-    found += [Route(prefix + "{rest:path}", _nowhere, methods=_VERBS) for prefix in (_JSON, *_UPLOADS)]
+            found += [Route(prefix + path, endpoint, methods=VERBS) for prefix in _UPLOADS]
+    found += [Route(prefix + "{rest:path}", nowhere, methods=VERBS) for prefix in (_JSON, *_UPLOADS)]
     return found
-
-
-async def _nowhere(request: Request) -> Response:
-    raise ApiError(404, "notFound", "Not Found")
 
 
 def _json_endpoint(drive: Drive, rows: dict[str, Method]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        verb, query = await _effective(request)
+        verb, query = await effective(request)
         method = rows.get(verb)
         if method is None:
-            return await _nowhere(request)
+            return await nowhere(request)
         media = method.download and method.name == "get" and query.get("alt") == "media"
         kind = f"{method.resource}.{method.name}{'.media' if media else ''}"
-        return await _counted(
-            drive, "drive", kind, _call(drive, request, method, query, _HANDLERS[method.id])
+        return await counted(
+            drive.world, "drive", kind, _call(drive, request, method, query, _HANDLERS[method.id])
         )
 
     return endpoint
@@ -75,27 +70,14 @@ def _upload_endpoint(drive: Drive, rows: dict[str, Method]) -> Callable[[Request
             return await _counted_resume(drive, request)
         method = rows.get(request.method)
         if method is None:
-            return await _nowhere(request)
+            return await nowhere(request)
         query = request.query_params
         kind = query.get("uploadType") or query.get("upload_protocol") or "none"
-        return await _counted(drive, "upload", kind, _call(drive, request, method, query, content.upload))
+        return await counted(
+            drive.world, "upload", kind, _call(drive, request, method, query, content.upload)
+        )
 
     return endpoint
-
-
-async def _effective(request: Request) -> tuple[str, QueryParams]:
-    """
-    The verb and the query that are meant.
-
-    A client whose address grows too long posts the query as a form and names the verb in a header.
-    """
-    override = request.headers.get("x-http-method-override", "").upper()
-    if request.method != "POST" or not override:
-        return request.method, request.query_params
-    form = parse_qsl((await body_of(request)).decode("utf-8", "replace"), keep_blank_values=True)
-    if not request.headers.get("content-type", "").startswith("application/x-www-form-urlencoded"):
-        form = []
-    return override, QueryParams([*request.query_params.multi_items(), *form])
 
 
 async def _call(
@@ -115,16 +97,6 @@ async def _call(
         media=query.get("alt") == "media",
     )
     return await handler(call)
-
-
-async def _counted(drive: Drive, endpoint: str, kind: str, answer: Awaitable[Response]) -> Response:
-    try:
-        response = await answer
-    except ApiError as error:
-        drive.world.count(endpoint, kind, error.reason)
-        raise
-    drive.world.count(endpoint, kind, "ok")
-    return response
 
 
 async def _counted_resume(drive: Drive, request: Request) -> Response:

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
 from grantkeeper.emulator import drive_errors as errors
 from grantkeeper.emulator.answers import Json
+from grantkeeper.emulator.apis_calls import json_of
 from grantkeeper.emulator.apis_table import Method
 from grantkeeper.emulator.bearer import Access, ApiError
 from grantkeeper.emulator.drive_fields import FieldsInvalid, Selection, parse_fields, select
@@ -84,19 +84,6 @@ class Call:
 
     def answer(self, resource: dict[str, Any]) -> Response:
         return Json(select(resource, self.selection()))
-
-
-def json_of(body: bytes) -> Any:
-    """
-    The JSON value in a body.
-
-    Raises:
-        ApiError: 400 `parseError`.
-    """
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise errors.parse_error() from error
 
 
 def metadata_of(body: bytes, *, creating: bool) -> Metadata:

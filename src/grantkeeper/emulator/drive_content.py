@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from grantkeeper.emulator import drive_errors as errors
 from grantkeeper.emulator.answers import Json
+from grantkeeper.emulator.apis_bytes import content_answer
 from grantkeeper.emulator.apis_calls import body_of
 from grantkeeper.emulator.apis_multipart import MultipartInvalid, parse_parts
 from grantkeeper.emulator.bearer import ApiError, authenticate, bearer_token
@@ -25,47 +26,18 @@ from grantkeeper.emulator.drive_uploads import (
 )
 from grantkeeper.emulator.faults import Fault
 
-_RANGE = re.compile(r"bytes=(?:([0-9]{1,19})-([0-9]{0,19})|-([0-9]{1,19}))")
-
 
 def download(call: Call, file: DriveFile) -> Response:
     """
     A file's bytes, or the one range of them that was asked for.
-
-    A Range header that is malformed or names several ranges is ignored (RFC 9110 14.2).
 
     Raises:
         ApiError: 403, the file has no bytes of its own; 416, the range begins after its end.
     """
     if file.is_native or file.content is None:
         raise errors.not_downloadable()
-    content = file.content
-    headers = {
-        "Accept-Ranges": "bytes",
-        "Cache-Control": "private, max-age=0, must-revalidate",
-        "Content-Disposition": "attachment",
-    }
-    span = _span(call.request.headers.get("range", ""), len(content))
-    if span is None:
-        return Response(content, 200, headers, media_type=file.mime_type)
-    first, last = span
-    headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
-    return Response(content[first : last + 1], 206, headers, media_type=file.mime_type)
-
-
-def _span(header: str, size: int) -> tuple[int, int] | None:
-    found = _RANGE.fullmatch(header.strip())
-    if found is None:
-        return None
-    if found[3] is not None:
-        first, last = max(0, size - int(found[3])), size - 1
-    else:
-        first, last = int(found[1]), int(found[2] or size - 1)
-        if found[2] and last < first:
-            return None
-    if first >= size or last < first:
-        raise errors.range_not_satisfiable(size)
-    return first, min(last, size - 1)
+    headers = {"Cache-Control": "private, max-age=0, must-revalidate", "Content-Disposition": "attachment"}
+    return content_answer(call.request, file.content, file.mime_type, headers)
 
 
 def export(call: Call) -> Response:

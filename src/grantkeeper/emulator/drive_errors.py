@@ -106,13 +106,3 @@ def quota_exceeded() -> ApiError:
     return ApiError(
         403, "storageQuotaExceeded", "The user's Drive storage quota has been exceeded.", domain="usageLimits"
     )
-
-
-def range_not_satisfiable(size: int) -> ApiError:
-    return ApiError(
-        416,
-        "requestedRangeNotSatisfiable",
-        "Request range not satisfiable",
-        location=("header", "Range"),
-        headers={"Content-Range": f"bytes */{size}"},
-    )

@@ -31,7 +31,7 @@ def list_files(call: Call) -> dict[str, Any]:
         "files": [desk.resource(file) for file in page],
     }
     if rest:
-        answer["nextPageToken"] = call.drive.store.keep_page(tuple(file.id for file in rest))
+        answer["nextPageToken"] = call.drive.store.pages.keep(tuple(file.id for file in rest))
     return answer
 
 
@@ -57,10 +57,10 @@ def _matching(call: Call, desk: Desk) -> list[DriveFile]:
 
 def _continued(call: Call, desk: Desk, token: str) -> list[DriveFile]:
     """What is left of a list that was begun; files deleted since are passed over."""
-    ids = call.drive.store.page(token)
-    if ids is None:
+    rest = call.drive.store.pages.rest(token)
+    if rest is None:
         raise errors.invalid("pageToken")
-    files = (call.drive.store.get(call.access.sub, file_id) for file_id in ids)
+    files = (call.drive.store.get(call.access.sub, file_id) for file_id in rest[0])
     return [file for file in files if file is not None and desk.sees(file)]
 
 

@@ -7,26 +7,9 @@ one must not be told that it does not exist.
 
 from typing import Any
 
+from grantkeeper.emulator.apis_schemas import list_of, members, ref
 from grantkeeper.emulator.apis_table import Schema
 from grantkeeper.emulator.drive_fields import Shape
-
-
-def _of(kind: str, *names: str) -> dict[str, dict[str, Any]]:
-    """Members of one simple kind."""
-    if kind == "int64":
-        # A number of 64 bits does not survive JavaScript, so Google sends it as text.
-        return {name: {"type": "string", "format": "int64"} for name in names}
-    if kind == "time":
-        return {name: {"type": "string", "format": "date-time"} for name in names}
-    return {name: {"type": kind} for name in names}
-
-
-def _list(items: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": items}
-
-
-def _ref(schema: str) -> dict[str, Any]:
-    return {"$ref": schema}
 
 
 def _map(value: str) -> dict[str, Any]:
@@ -43,17 +26,17 @@ def _kind(value: str) -> dict[str, Any]:
 
 _USER = {
     "kind": _kind("drive#user"),
-    **_of("string", "displayName", "emailAddress", "permissionId", "photoLink"),
-    **_of("boolean", "me"),
+    **members("string", "displayName", "emailAddress", "permissionId", "photoLink"),
+    **members("boolean", "me"),
 }
 
 _PERMISSION = {
     "kind": _kind("drive#permission"),
-    **_of("string", "id", "type", "role", "emailAddress", "domain", "displayName", "photoLink", "view"),
-    **_of("boolean", "allowFileDiscovery", "deleted", "pendingOwner", "inheritedPermissionsDisabled"),
-    **_of("time", "expirationTime"),
-    "permissionDetails": _list({"type": "object"}),
-    "teamDrivePermissionDetails": _list({"type": "object"}),
+    **members("string", "id", "type", "role", "emailAddress", "domain", "displayName", "photoLink", "view"),
+    **members("boolean", "allowFileDiscovery", "deleted", "pendingOwner", "inheritedPermissionsDisabled"),
+    **members("time", "expirationTime"),
+    "permissionDetails": list_of({"type": "object"}),
+    "teamDrivePermissionDetails": list_of({"type": "object"}),
 }
 
 _CAPABILITIES = (
@@ -76,26 +59,26 @@ _CAPABILITIES = (
 
 _FILE = {
     "kind": _kind("drive#file"),
-    **_of("string", "id", "name", "mimeType", "description", "driveId", "teamDriveId", "resourceKey"),
-    **_of("string", "originalFilename", "fileExtension", "fullFileExtension", "headRevisionId"),
-    **_of("string", "md5Checksum", "sha1Checksum", "sha256Checksum", "folderColorRgb"),
-    **_of("string", "iconLink", "thumbnailLink", "webContentLink", "webViewLink"),
-    **_of("int64", "size", "version", "quotaBytesUsed", "thumbnailVersion"),
-    **_of("time", "createdTime", "modifiedTime", "modifiedByMeTime", "viewedByMeTime"),
-    **_of("time", "sharedWithMeTime", "trashedTime"),
-    **_of("boolean", "starred", "trashed", "explicitlyTrashed", "shared", "ownedByMe", "isAppAuthorized"),
-    **_of("boolean", "modifiedByMe", "viewedByMe", "hasThumbnail", "hasAugmentedPermissions"),
-    **_of("boolean", "copyRequiresWriterPermission", "viewersCanCopyContent", "writersCanShare"),
-    **_of("boolean", "inheritedPermissionsDisabled"),
-    "parents": _list({"type": "string"}),
-    "spaces": _list({"type": "string"}),
-    "permissionIds": _list({"type": "string"}),
-    "owners": _list(_ref("User")),
-    "permissions": _list(_ref("Permission")),
-    "contentRestrictions": _list({"type": "object"}),
-    "lastModifyingUser": _ref("User"),
-    "sharingUser": _ref("User"),
-    "trashingUser": _ref("User"),
+    **members("string", "id", "name", "mimeType", "description", "driveId", "teamDriveId", "resourceKey"),
+    **members("string", "originalFilename", "fileExtension", "fullFileExtension", "headRevisionId"),
+    **members("string", "md5Checksum", "sha1Checksum", "sha256Checksum", "folderColorRgb"),
+    **members("string", "iconLink", "thumbnailLink", "webContentLink", "webViewLink"),
+    **members("int64", "size", "version", "quotaBytesUsed", "thumbnailVersion"),
+    **members("time", "createdTime", "modifiedTime", "modifiedByMeTime", "viewedByMeTime"),
+    **members("time", "sharedWithMeTime", "trashedTime"),
+    **members("boolean", "starred", "trashed", "explicitlyTrashed", "shared", "ownedByMe", "isAppAuthorized"),
+    **members("boolean", "modifiedByMe", "viewedByMe", "hasThumbnail", "hasAugmentedPermissions"),
+    **members("boolean", "copyRequiresWriterPermission", "viewersCanCopyContent", "writersCanShare"),
+    **members("boolean", "inheritedPermissionsDisabled"),
+    "parents": list_of({"type": "string"}),
+    "spaces": list_of({"type": "string"}),
+    "permissionIds": list_of({"type": "string"}),
+    "owners": list_of(ref("User")),
+    "permissions": list_of(ref("Permission")),
+    "contentRestrictions": list_of({"type": "object"}),
+    "lastModifyingUser": ref("User"),
+    "sharingUser": ref("User"),
+    "trashingUser": ref("User"),
     "properties": _map("string"),
     "appProperties": _map("string"),
     "exportLinks": _map("string"),
@@ -112,34 +95,34 @@ _FILE = {
 
 _ABOUT = {
     "kind": _kind("drive#about"),
-    "user": _ref("User"),
-    "storageQuota": _object(_of("int64", "limit", "usage", "usageInDrive", "usageInDriveTrash")),
+    "user": ref("User"),
+    "storageQuota": _object(members("int64", "limit", "usage", "usageInDrive", "usageInDriveTrash")),
     "maxUploadSize": {"type": "string", "format": "int64"},
     "importFormats": _map("any"),
     "exportFormats": _map("any"),
     "maxImportSizes": _map("string"),
-    "folderColorPalette": _list({"type": "string"}),
-    "driveThemes": _list({"type": "object"}),
-    "teamDriveThemes": _list({"type": "object"}),
-    **_of("boolean", "appInstalled", "canCreateDrives", "canCreateTeamDrives"),
+    "folderColorPalette": list_of({"type": "string"}),
+    "driveThemes": list_of({"type": "object"}),
+    "teamDriveThemes": list_of({"type": "object"}),
+    **members("boolean", "appInstalled", "canCreateDrives", "canCreateTeamDrives"),
 }
 
 _FILE_LIST = {
     "kind": _kind("drive#fileList"),
-    "files": _list(_ref("File")),
+    "files": list_of(ref("File")),
     "nextPageToken": {"type": "string"},
     "incompleteSearch": {"type": "boolean"},
 }
 
 _GENERATED_IDS = {
     "kind": _kind("drive#generatedIds"),
-    "ids": _list({"type": "string"}),
+    "ids": list_of({"type": "string"}),
     "space": {"type": "string"},
 }
 
 _PERMISSION_LIST = {
     "kind": _kind("drive#permissionList"),
-    "permissions": _list(_ref("Permission")),
+    "permissions": list_of(ref("Permission")),
     "nextPageToken": {"type": "string"},
 }
 

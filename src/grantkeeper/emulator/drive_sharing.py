@@ -3,7 +3,7 @@
 import hashlib
 
 from grantkeeper.emulator import drive_errors as errors
-from grantkeeper.emulator.drive_call import json_of
+from grantkeeper.emulator.apis_calls import json_of
 from grantkeeper.emulator.drive_resources import permission_id
 from grantkeeper.emulator.drive_store import Permission
 from grantkeeper.emulator.world import World

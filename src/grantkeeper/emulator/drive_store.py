@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from grantkeeper.emulator.apis_pages import Pages
+
 DRIVE = "drive"
 APP_DATA = "appDataFolder"
 SPACES = (DRIVE, APP_DATA)
@@ -97,7 +99,7 @@ class DriveStore:
         self._reserved: dict[str, tuple[str, str]] = {}
         self._roots: dict[tuple[str, str], str] = {}
         self._version = 0
-        self._pages: dict[str, tuple[str, ...]] = {}
+        self.pages = Pages()
 
     def new_id(self) -> str:
         return "1" + secrets.token_urlsafe(24)
@@ -186,12 +188,3 @@ class DriveStore:
                 return True
             current = self._files.get(current.parent) if current.parent is not None else None
         return False
-
-    def keep_page(self, ids: tuple[str, ...]) -> str:
-        """Remember the rest of a list; deleting while one pages must not skip anything."""
-        token = "~!!~" + secrets.token_urlsafe(32)
-        self._pages[token] = ids
-        return token
-
-    def page(self, token: str) -> tuple[str, ...] | None:
-        return self._pages.get(token)

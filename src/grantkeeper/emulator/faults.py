@@ -52,6 +52,7 @@ class FaultKind:
         spoil: Makes the answer that is sent, from the honest one.
         delivery: How the answer travels.
         outcome: How a request that was not processed is counted; default the name.
+        kinds: By endpoint, the only kinds of request that it can strike there; not named, all.
     """
 
     name: str
@@ -61,6 +62,7 @@ class FaultKind:
     spoil: Spoil | None = None
     delivery: Delivery = "whole"
     outcome: str | None = None
+    kinds: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(slots=True, eq=False)
@@ -71,7 +73,9 @@ class Fault:
     Attributes:
         left: How many requests it still strikes; None, every one until it is deleted.
         skip: How many matching requests pass unharmed before.
-        only: Strikes only requests of this kind, at the token endpoint a ``grant_type``.
+        only: Strikes only requests of this kind: at the token endpoint a ``grant_type``, at Photos a method
+            such as ``mediaItems.batchCreate``.
+        email: Strikes only requests of this user, told by the token that they carry.
         options: What the kind of fault takes, such as ``seconds`` or ``retry_after``.
     """
 
@@ -80,6 +84,7 @@ class Fault:
     left: int | None = None
     skip: int = 0
     only: str | None = None
+    email: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -97,8 +102,16 @@ class Fault:
         if self.skip:
             shown["after"] = self.skip
         if self.only is not None:
-            shown["grant_type"] = self.only
+            shown["grant_type" if self.endpoint == "token" else "kind"] = self.only
+        if self.email is not None:
+            shown["email"] = self.email
         return shown | self.options
+
+    def strikes(self, endpoint: str, kind: str, email: str | None) -> bool:
+        """Whether it is meant for a request of *kind* at *endpoint* that *email* sent."""
+        kinds = self.kind.kinds.get(endpoint, (kind,))
+        meant = self.endpoint == endpoint and self.only in (None, kind) and kind in kinds
+        return meant and (self.email is None or (email or "").lower() == self.email.lower())
 
 
 class Missed(Exception):
@@ -126,6 +139,8 @@ class FaultPlan:
         count: int | None = None,
         after: int = 0,
         grant_type: str | None = None,
+        kind: str | None = None,
+        email: str | None = None,
         **options: Any,
     ) -> Fault:
         """
@@ -133,13 +148,15 @@ class FaultPlan:
 
         Raises:
             ValueError: There is no such fault, or not at this endpoint.
+
+        *grant_type* is the older name of *kind*.
         """
-        kind = self._menu.get(name)
-        if kind is None:
+        entry = self._menu.get(name)
+        if entry is None:
             raise ValueError(f"there is no fault named {name!r}; GET /emulator/faults lists them")
-        if endpoint not in kind.endpoints:
-            raise ValueError(f"{name!r} cannot strike at {endpoint!r}, only at: {', '.join(kind.endpoints)}")
-        fault = Fault(kind, endpoint, left=count, skip=after, only=grant_type, options=options)
+        if endpoint not in entry.endpoints:
+            raise ValueError(f"{name!r} cannot strike at {endpoint!r}, only at: {', '.join(entry.endpoints)}")
+        fault = Fault(entry, endpoint, count, after, kind or grant_type, email, options)
         with self._lock:
             self.active.append(fault)
         return fault
@@ -156,13 +173,13 @@ class FaultPlan:
             self.active = kept
             return removed
 
-    def take(self, endpoint: str, kind: str) -> Fault | None:
+    def take(self, endpoint: str, kind: str, email: str | None = None) -> Fault | None:
         """The fault that strikes this request, used up by one."""
         if not self.active:
             return None
         with self._lock:
             for fault in self.active:
-                if fault.endpoint != endpoint or fault.only not in (None, kind):
+                if not fault.strikes(endpoint, kind, email):
                     continue
                 if fault.skip:
                     fault.skip -= 1

@@ -8,6 +8,10 @@ EMAIL = PREFIX + "userinfo.email"
 PROFILE = PREFIX + "userinfo.profile"
 DRIVE_APPDATA = PREFIX + "drive.appdata"
 DRIVE_FILE = PREFIX + "drive.file"
+PHOTOS_APPEND = PREFIX + "photoslibrary.appendonly"
+PHOTOS_READ = PREFIX + "photoslibrary.readonly.appcreateddata"
+PHOTOS_EDIT = PREFIX + "photoslibrary.edit.appcreateddata"
+PICKER_READ = PREFIX + "photospicker.mediaitems.readonly"
 
 IDENTITY = frozenset({OPENID, EMAIL, PROFILE})
 
@@ -22,10 +26,10 @@ _DESCRIPTIONS = {
     PREFIX + "drive": "See, edit, create and delete all of your Drive files",
     PREFIX + "drive.readonly": "See and download all of your Drive files",
     PREFIX + "drive.metadata.readonly": "See information about your Drive files",
-    PREFIX + "photoslibrary.appendonly": "Add to your photo library",
-    PREFIX + "photoslibrary.readonly.appcreateddata": "See photos and albums that this app made",
-    PREFIX + "photoslibrary.edit.appcreateddata": "Change photos and albums that this app made",
-    PREFIX + "photospicker.mediaitems.readonly": "See the photos and videos that you pick",
+    PHOTOS_APPEND: "Add to your photo library",
+    PHOTOS_READ: "See photos and albums that this app made",
+    PHOTOS_EDIT: "Change photos and albums that this app made",
+    PICKER_READ: "See the photos and videos that you pick",
     PREFIX + "calendar": "See, edit, share and delete all of your calendars",
     PREFIX + "calendar.readonly": "See and download any of your calendars",
 }

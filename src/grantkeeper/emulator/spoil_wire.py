@@ -57,7 +57,7 @@ def _status(status: int) -> Spoil:
         if fault.endpoint in ("token", "revoke"):
             body: dict[str, Any] = {"error": _PHRASES[status], "error_description": "Try again later."}
         else:
-            body = ApiError(status, "backendError", "Backend Error").body("classic")
+            body = ApiError(status, "backendError", "Backend Error").body(_envelope(fault))
         return Answer(status, headers, msgspec.json.encode(body))
 
     return spoil
@@ -65,14 +65,17 @@ def _status(status: int) -> Spoil:
 
 def _api(error: ApiError) -> Spoil:
     def spoil(answer: Answer, fault: Fault, world: "World") -> Answer:
-        envelope: Envelope = "status" if fault.endpoint in ("people", "photos", "picker") else "classic"
         headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
         if "retry_after" in fault.options:
             headers.append((b"retry-after", str(fault.options["retry_after"]).encode()))
-        body = msgspec.json.encode(error.body(envelope))
+        body = msgspec.json.encode(error.body(_envelope(fault)))
         return Answer(error.status, [(b"content-type", JSON), *headers], body)
 
     return spoil
+
+
+def _envelope(fault: Fault) -> Envelope:
+    return "status" if fault.endpoint in ("people", "photos", "picker") else "classic"
 
 
 def _truncated(answer: Answer, fault: Fault, world: "World") -> Answer:

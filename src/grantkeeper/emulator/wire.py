@@ -4,11 +4,14 @@ import asyncio
 import contextlib
 from urllib.parse import parse_qsl
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from grantkeeper.emulator.bearer import bearer_token
 from grantkeeper.emulator.faults import Answer, Fault, Missed
 from grantkeeper.emulator.forms import grant_kind
+from grantkeeper.emulator.photos_kinds import kind_of
 from grantkeeper.emulator.world import World
 
 TRANSPORT = "grantkeeper.transport"
@@ -45,10 +48,8 @@ _PREFIXES = (
     ("/resumable/upload/drive/", "upload"),
     ("/batch", "batch"),
     ("/v1/people", "people"),
-    ("/v1/uploads", "photos"),
-    ("/v1/albums", "photos"),
-    ("/v1/mediaItems", "photos"),
-    ("/v1/sessions", "picker"),
+    ("/photoslibrary/", "photos"),
+    ("/photospicker/", "picker"),
 )
 
 _PIECE = 1 << 20
@@ -84,7 +85,7 @@ class FaultLayer:
         if body is not None:
             receive = replayed(body, receive)
         kind = _kind(endpoint, scope, body or b"")
-        fault = self.world.faults.take(endpoint, kind)
+        fault = self.world.faults.take(endpoint, kind, _caller(self.world, scope, body or b""))
         if fault is None:
             await self.app(scope, receive, send)
             return
@@ -109,9 +110,25 @@ def _kind(endpoint: str, scope: Scope, body: bytes) -> str:
     """How a request that never reached its handler is counted."""
     if endpoint == "token":
         return grant_kind(dict(parse_qsl(body.decode("latin-1"))))
+    if endpoint in ("photos", "picker"):
+        return kind_of(scope["method"], scope["path"], Headers(scope=scope))
     if endpoint == "certs":
         return "v1" if "/v1/" in scope["path"] else "v3"
     return "unknown" if endpoint == "revoke" else str(scope["method"]).lower()
+
+
+def _caller(world: World, scope: Scope, body: bytes) -> str | None:
+    """The address of the user whose token a request carries, dead or alive, in its head or in its form."""
+    request = Request(scope)
+    form = dict(parse_qsl(body.decode("latin-1")))
+    carried = (
+        world.access_tokens.get(bearer_token(request) or form.get("token", "")),
+        world.refresh_tokens.get(form.get("refresh_token", form.get("token", ""))),
+        world.codes.get(form.get("code", "")),
+    )
+    subs = [token.grant.sub for token in carried if token is not None]
+    user = world.user_by_sub(subs[0]) if subs else None
+    return user.email if user is not None else None
 
 
 async def whole_body(receive: Receive) -> bytes:

@@ -306,11 +306,11 @@ class World:
 
     # Counters
 
-    def count(self, endpoint: str, kind: str, outcome: str) -> None:
-        """Count one request for ``/emulator/stats``."""
+    def count(self, endpoint: str, kind: str, outcome: str, number: int = 1) -> None:
+        """Count one request for ``/emulator/stats``, or *number* of whatever is counted."""
         with self.lock:
             outcomes = self.counters.setdefault(endpoint, {}).setdefault(kind, {})
-            outcomes[outcome] = outcomes.get(outcome, 0) + 1
+            outcomes[outcome] = outcomes.get(outcome, 0) + number
 
     def counted(self, endpoint: str, kind: str | None = None, outcome: str | None = None) -> int:
         """How many requests were counted, of all kinds and outcomes unless named."""

@@ -1,4 +1,4 @@
-"""The emulator's pages: templates, one style sheet, and two scripts for the popup."""
+"""The emulator's pages: templates, one style sheet, and a few small scripts."""
 
 import re
 from functools import cache
@@ -23,6 +23,7 @@ _HEADERS = {
 _FILES = {
     "/emulator/style.css": ("style.css", "text/css"),
     "/emulator/popup.js": ("popup.js", "text/javascript"),
+    "/emulator/picker.js": ("picker.js", "text/javascript"),
     "/emulator/form_post.js": ("form_post.js", "text/javascript"),
     "/gsi/client": ("gsi_client.js", "text/javascript"),
 }

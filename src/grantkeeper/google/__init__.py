@@ -1,0 +1,1 @@
+"""Google's Photos, Picker and Drive for work outliving its worker: uploads go on, things are made once."""
