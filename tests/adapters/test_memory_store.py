@@ -6,7 +6,7 @@ import pytest
 
 import grantkeeper.testing
 from grantkeeper.adapters.memory import MemoryStore
-from grantkeeper.adapters.retention import FEED_SECONDS, LEASE_SECONDS
+from grantkeeper.adapters.retention import FEED_SECONDS, LEASE_SECONDS, PACE_SECONDS
 from grantkeeper.model import Change, Lease
 from grantkeeper.ports import Insert
 from grantkeeper.testing.conformance import StoreConformance
@@ -96,6 +96,22 @@ async def test_leases_long_past_are_forgotten() -> None:
     assert isinstance(lapsed, Lease)
     assert isinstance(again, Lease)
     assert again.version > lapsed.version
+
+
+@pytest.mark.anyio
+async def test_rates_and_pauses_long_past_are_forgotten() -> None:
+    """
+    A minute after a rate is full again, or a pause is over.
+    """
+    hand = Hand()
+    store = MemoryStore(monotonic=hand)
+    await store.spend("key", per_second=1, burst=1)
+    await store.pause("key", seconds=1)
+    hand.seconds += PACE_SECONDS
+    young = await store.sweep(NOW)
+    hand.seconds += 1
+
+    assert (0, 2) == (young, await store.sweep(NOW))
 
 
 def test_the_suites_are_found_in_the_package() -> None:

@@ -9,12 +9,22 @@ import pytest
 
 from grantkeeper.adapters import postgres_feed
 from grantkeeper.adapters.postgres import PostgresStore, open_postgres
+from grantkeeper.adapters.retention import PACE_SECONDS
 from grantkeeper.errors import StoreConflict
-from grantkeeper.model import Change, Held, Lease
-from grantkeeper.ports import Insert, PutToken, Release, Replace
+from grantkeeper.model import Change, Held, Job, JobState, Lease, Order
+from grantkeeper.ports import Delete, Insert, JobQuery, PutToken, Release, Replace, WakeJobs
 from grantkeeper.testing.conformance_base import outcomes, saved
 from grantkeeper.testing.conformance_rest import heard, named
-from grantkeeper.testing.records import NOW, a_caller, a_full_grant, a_grant, a_token, an_event
+from grantkeeper.testing.records import (
+    NOW,
+    a_caller,
+    a_full_grant,
+    a_grant,
+    a_job,
+    a_token,
+    an_event,
+    job_id,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -317,3 +327,170 @@ async def test_events_keep_the_order_they_came_in(stores: list[PostgresStore]) -
     await stores[0].append(written)
 
     assert written == [event for _, event in await stores[1].events(limit=1000)]
+
+
+# -- jobs ---------------------------------------------------------------------------------------
+
+
+async def test_of_many_nodes_as_many_spend_as_may(stores: list[PostgresStore]) -> None:
+    """
+    The burst and not one more, also of a rate that nobody has used before.
+    """
+    waits = await outcomes(
+        *(stores[number % NODES].spend("key", per_second=0.001, burst=7) for number in range(60))
+    )
+
+    assert 7 == waits.count(0.0)
+    assert all(900 < wait <= 1000 for wait in waits if wait)
+
+
+async def test_of_many_nodes_that_change_a_job_one_wins(stores: list[PostgresStore]) -> None:
+    """
+    One worker takes it; the others hear of a conflict.
+    """
+    await saved(stores[0], a_grant())
+    await stores[0].add_jobs([a_job()])
+    taken = replace(a_job(), state=JobState.RUNNING)
+    results = await outcomes(*(stores[number % NODES].change_job(taken) for number in range(40)))
+
+    assert 1 == sum(isinstance(result, Job) for result in results)
+    assert 39 == sum(isinstance(result, StoreConflict) for result in results)
+
+
+async def test_a_job_that_is_parked_waits_for_the_consent_under_way(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    Whoever parks it then reads the grant with the consent in it: one of the two wakes the job.
+    """
+    (grant,) = await saved(stores[0], a_grant())
+    await stores[0].add_jobs([a_job(state=JobState.RUNNING)])
+    await other.execute("BEGIN")
+    await other.execute("UPDATE grants SET \"user\" = 'back', version = version + 1")
+    parking = asyncio.ensure_future(stores[1].change_job(a_job(state=JobState.PARKED)))
+    progress = await stores[2].job(job_id(1))
+    await asyncio.sleep(0.3)
+    early = parking.done()
+    await other.execute("COMMIT")
+    job = await parking
+    found = await stores[1].get(grant.id)
+
+    assert progress is not None
+    assert (JobState.RUNNING, False) == (progress.state, early)
+    assert (JobState.PARKED, 2) == (job.state, job.version)
+    assert found is not None
+    assert "back" == found.user
+
+
+async def test_no_job_sleeps_through_a_consent(stores: list[PostgresStore]) -> None:
+    """
+    Parked and woken at once from two nodes, again and again: it is woken, or who parked it knows.
+    """
+    grants = await saved(stores[0], *(a_grant(number) for number in range(1, 41)))
+    await stores[0].add_jobs([a_job(n, grant=n, state=JobState.RUNNING) for n in range(1, 41)])
+
+    async def park(number: int) -> bool:
+        await stores[1].change_job(a_job(number, grant=number, state=JobState.PARKED))
+        now = await stores[1].get(a_grant(number).id)
+        assert now is not None
+        return now.user == "back"
+
+    sees = await asyncio.gather(
+        *(park(number) for number in range(1, 41)),
+        *(
+            stores[2].commit(Replace(replace(grant, user="back")), WakeJobs(grant.id), Release(A_LEASE))
+            for grant in grants
+        ),
+    )
+    asleep = {job.id for job in await stores[0].jobs(JobQuery(state=JobState.PARKED))}
+
+    assert asleep <= {job_id(number) for number, seen in enumerate(sees[:40], start=1) if seen}
+
+
+A_LEASE = Lease("none", "nobody", 0, 0.0)
+
+
+async def test_pages_that_meet_do_not_wait_for_each_other(stores: list[PostgresStore]) -> None:
+    """
+    Schedules of many workers add the same jobs in any order: each is there once.
+    """
+    await saved(stores[0], *(a_grant(number) for number in range(1, 101)))
+    pages = [
+        [a_job(1000 * page + n, grant=n, key="day 1") for n in range(1, 101)][:: 1 if page % 2 else -1]
+        for page in range(8)
+    ]
+    added = await outcomes(*(stores[page % NODES].add_jobs(jobs) for page, jobs in enumerate(pages)))
+
+    assert 100 == sum(added)
+    assert 100 == len(await stores[0].jobs(JobQuery(limit=1000)))
+
+
+async def test_a_deleted_grant_leaves_no_job_behind(stores: list[PostgresStore]) -> None:
+    """
+    Of jobs that are just being added none stays, and each that was added is known to be erased.
+    """
+    grants = await saved(stores[0], *(a_grant(number) for number in range(1, 41)))
+    results = await outcomes(
+        *(stores[1].add_jobs([a_job(number, grant=number)]) for number in range(1, 41)),
+        *(stores[2].commit(Delete(grant.id, 1)) for grant in grants),
+    )
+    added = [job_id(number) for number, count in enumerate(results[:40], start=1) if count]
+
+    assert [None] * 40 == results[40:]
+    assert [] == await stores[0].jobs(JobQuery())
+    assert added == await stores[0].erased_jobs()
+
+
+async def test_ten_thousand_parked_jobs_are_one_statement(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    Woken in one commit, while the jobs of others go on.
+    """
+    await saved(stores[0], a_grant(1), a_grant(2))
+    for first in range(0, 10_000, 500):
+        await stores[0].add_jobs([a_job(first + n, state=JobState.PARKED) for n in range(500)])
+    await stores[0].add_jobs([a_job(20_000, grant=2, state=JobState.PARKED)])
+    await stores[0].commit(WakeJobs(a_grant(1).id))
+
+    assert {JobState.QUEUED: 10_000, JobState.PARKED: 1} == await stores[0].count_jobs()
+    assert 10_000 == await other.fetchval(
+        "SELECT count(*) FROM jobs WHERE version = 2 AND ordered = 'resume'"
+    )
+
+
+async def test_rates_and_pauses_long_past_are_forgotten(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    A minute after a rate is full again, or a pause is over.
+    """
+    await stores[0].spend("key", per_second=1000, burst=1)
+    await stores[0].pause("key", seconds=0)
+    young = await stores[0].sweep(NOW)
+    past = f"make_interval(secs => {PACE_SECONDS})"
+    await other.execute(f"UPDATE paces SET full_until = full_until - {past}")
+    await other.execute(f"UPDATE pauses SET paused_until = paused_until - {past}")
+    await asyncio.sleep(0.01)
+
+    assert (0, 2) == (young, await stores[0].sweep(NOW))
+
+
+async def test_jobs_are_told_while_their_grant_goes(stores: list[PostgresStore]) -> None:
+    """
+    Rows are locked by id, so that who strikes out orders and who deletes do not wait for each other.
+    """
+    for number in range(1, 6):
+        (grant,) = await saved(stores[0], a_grant(number))
+        jobs = [a_job(100 * number + n, grant=number, order=Order.SUBMIT) for n in range(60)]
+        for job in reversed(jobs):
+            await stores[0].add_jobs([job])
+        results = await outcomes(
+            stores[1].jobs_told(jobs),
+            stores[2].commit(Delete(grant.id, 1)),
+            stores[3].jobs_told(jobs[::-1]),
+        )
+        await stores[0].drop_erased([job.id for job in jobs])
+
+        assert [None] * 3 == results
+    assert [] == await stores[0].erased_jobs()

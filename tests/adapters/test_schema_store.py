@@ -267,14 +267,18 @@ def test_column_parts_match_their_lists() -> None:
 
 
 SMALL = {
-    "callers", "signing_keys", "leases", "nodes", "marks", "pulse", "sqlite_sequence", "json_each", "CONSTANT"
+    "callers", "signing_keys", "leases", "nodes", "marks", "pulse", "paces", "pauses", "sqlite_sequence",
+    "json_each", "CONSTANT",
 }  # fmt: skip
 """Tables of few rows by nature, and what is no table."""
 
 
 # The sweep of the feed walks from its oldest end no further than its limit; the count of index
-# versions is a proof, and looks at everything on purpose; a restore stops at the first row it finds.
-@pytest.mark.parametrize("name", sorted(set(SQL) - {"sweep_changes", "index_versions", "any_row"}))
+# versions is a proof, and that of jobs an overview, and both look at everything on purpose; a restore
+# stops at the first row it finds.
+@pytest.mark.parametrize(
+    "name", sorted(set(SQL) - {"sweep_changes", "index_versions", "any_row", "count_jobs"})
+)
 def test_every_statement_uses_an_index(tmp_path: Path, name: str) -> None:
     """
     No statement walks a table that grows.
@@ -299,6 +303,15 @@ def test_every_statement_uses_an_index(tmp_path: Path, name: str) -> None:
         ("due_revocations", "grants_revocation_due"),
         ("idle_grants", "grants_keep_alive"),
         ("uncertain_grants", "grants_uncertain"),
+        ("jobs", "sqlite_autoindex_jobs_1"),
+        ("jobs_of_grant_id", "jobs_grant"),
+        ("jobs_of_batch", "jobs_batch"),
+        ("jobs_of_caller", "jobs_caller"),
+        ("jobs_of_name", "jobs_name"),
+        ("jobs_of_state", "jobs_state"),
+        ("queued_of", "jobs_grant"),
+        ("ordered_jobs", "jobs_ordered"),
+        ("due_jobs", "jobs_due"),
     ],
 )
 def test_a_listing_is_driven_by_its_own_index_and_never_sorts(tmp_path: Path, name: str, index: str) -> None:

@@ -12,18 +12,18 @@ from pathlib import Path
 import apsw
 import pytest
 
-from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS
+from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, PACE_SECONDS
 from grantkeeper.adapters.sqlite import SqliteStore, open_sqlite
 from grantkeeper.adapters.sqlite_file import connect, prepare
 from grantkeeper.adapters.sqlite_steps import commit
 from grantkeeper.adapters.sqlite_writer import GROUP, SqliteWriter
-from grantkeeper.errors import StoreUnavailable
-from grantkeeper.model import Change, Lease
-from grantkeeper.ports import Insert, Note, Replace
+from grantkeeper.errors import StoreConflict, StoreUnavailable
+from grantkeeper.model import Change, Job, JobState, Lease
+from grantkeeper.ports import Delete, Insert, Note, Replace, WakeJobs
 from grantkeeper.testing.conformance import StoreConformance
 from grantkeeper.testing.conformance_base import outcomes
 from grantkeeper.testing.conformance_rest import heard
-from grantkeeper.testing.records import NOW, a_grant, an_event
+from grantkeeper.testing.records import NOW, a_grant, a_job, an_event, job_id
 
 pytestmark = pytest.mark.anyio
 
@@ -331,3 +331,72 @@ async def test_an_erased_key_is_not_left_in_the_file(path: Path) -> None:
     assert marker in before
     assert marker not in path.read_bytes()
     assert [path] == list(path.parent.iterdir())
+
+
+# -- jobs --------------------------------------------------------------------------------
+
+
+async def test_rates_and_pauses_long_past_are_forgotten(path: Path, store: SqliteStore) -> None:
+    """
+    A minute after a rate is full again, or a pause is over.
+    """
+    await store.spend("key", per_second=1000, burst=1)
+    await store.pause("key", seconds=0)
+    young = await store.sweep(NOW)
+    with closing(connect(path, busy_seconds=1)) as db:
+        db.execute("UPDATE paces SET full_until = full_until - ?", (PACE_SECONDS,))
+        db.execute("UPDATE pauses SET paused_until = paused_until - ?", (PACE_SECONDS,))
+    await asyncio.sleep(0.01)
+
+    assert (0, 2) == (young, await store.sweep(NOW))
+
+
+async def test_jobs_of_two_processes_meet(path: Path, store: SqliteStore) -> None:
+    """
+    As many spend as may, one takes a job, and none is parked unseen while its user consents.
+    """
+    await store.commit(*(Insert(a_grant(number)) for number in range(1, 21)))
+    await store.add_jobs([a_job(number, grant=number) for number in range(1, 21)])
+    other = open_sqlite(path)
+
+    async def park(job: Job) -> bool:
+        await other.change_job(replace(job, state=JobState.PARKED))
+        grant = await other.get(job.grant_id)
+        assert grant is not None
+        return grant.user == "back"
+
+    try:
+        pair = (store, other)
+        waits = await outcomes(*(pair[n % 2].spend("key", per_second=0.001, burst=7) for n in range(40)))
+        taken = await outcomes(*(pair[n % 2].change_job(a_job(1)) for n in range(20)))
+        for number in range(2, 21):
+            sees, _ = await asyncio.gather(
+                park(a_job(number, grant=number)),
+                store.commit(Replace(a_grant(number, version=1, user="back")), WakeJobs(a_grant(number).id)),
+            )
+            after = await store.job(job_id(number))
+            assert after is not None
+            assert sees or after.state is JobState.QUEUED
+    finally:
+        await other.close()
+
+    assert 7 == waits.count(0.0)
+    assert 19 == sum(isinstance(result, StoreConflict) for result in taken)
+
+
+async def test_what_an_erased_users_jobs_held_is_not_left_in_the_file(path: Path) -> None:
+    """
+    Parameters and results go from the disk with the grant.
+    """
+    marker = b'"something personal, again and again"' * 4
+    store = open_sqlite(path)
+    await store.commit(Insert(a_grant(1)), Insert(a_grant(2)))
+    await store.add_jobs([a_job(1, parameters=marker), a_job(2, result=marker, state=JobState.DONE)])
+    await store.close()
+    before = path.read_bytes()
+    store = open_sqlite(path)
+    await store.commit(Delete(a_grant(1).id, 1))
+    await store.close()
+
+    assert marker in before
+    assert marker not in path.read_bytes()

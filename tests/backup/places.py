@@ -19,7 +19,8 @@ Opened = Callable[[], Awaitable[Store]]
 
 
 EMPTY = """
-TRUNCATE grants, tokens, redemptions, leases, changes, callers, once, signing_keys, audit, nodes, marks
+TRUNCATE grants, tokens, redemptions, leases, changes, callers, once, signing_keys, audit, nodes, marks,
+    jobs, erased_jobs, paces, pauses
     RESTART IDENTITY;
 UPDATE feed SET swept = 0;
 ALTER SEQUENCE lease_versions RESTART;

@@ -12,19 +12,22 @@ from grantkeeper.adapters.archive import GAP, RESTORING
 from grantkeeper.adapters.archive_tables import Table
 from grantkeeper.adapters.records import Row
 from grantkeeper.errors import BackupRefused
-from grantkeeper.model import Lease, RedemptionState
-from grantkeeper.ports import Delete, GrantQuery, Insert, PutToken, Settle, Store
+from grantkeeper.model import ENDED, JobState, Lease, Order, RedemptionState
+from grantkeeper.ports import Delete, GrantQuery, Insert, JobQuery, PutToken, Settle, Store
 from grantkeeper.testing.records import (
     NOW,
     a_bare_grant,
     a_caller,
     a_full_grant,
+    a_full_job,
     a_grant,
+    a_job,
     a_redemption,
     a_signing_key,
     a_token,
     an_event,
     grant_id,
+    job_id,
 )
 from tests.backup.places import Place, back_up, restore, written
 
@@ -86,6 +89,44 @@ async def test_everything_that_lasts_comes_back(old: Place, new: Place) -> None:
         assert done is not None
         assert (RedemptionState.DONE, b"\x00out", "g") == (done.state, done.outcome, done.grant_id)
         assert not await store.put_once("id_token", b"\x00used", b"", now=NOW, until=LATER)
+
+
+@pytest.mark.parametrize("pair", EVERY_PAIR, ids="-".join)
+async def test_jobs_come_back_and_begin_anew(old: Place, new: Place) -> None:
+    """
+    Unless they have ended: the engine's steps are not in a backup. It is told of what can run; what
+    waits, is parked or failed keeps its reason, and its steps are told to be none.
+    """
+    jobs = [
+        a_job(number, state=state, steps=7, attempts=3, reason="why", order=Order.SUSPEND)
+        for number, state in enumerate(JobState)
+    ]
+    async with opened(old) as store:
+        await store.commit(Insert(a_grant(1)), Insert(a_grant(2)))
+        await store.add_jobs([*jobs, a_full_job(20, grant=2)])
+        await store.commit(Delete(a_grant(2).id, 1))
+        await store.add_jobs([replace(a_full_job(21), order=None)])
+        await store.spend("rate", per_second=0.001, burst=1)
+        await store.pause("api", seconds=3600)
+
+    await restore(await back_up(old), new)
+
+    async with opened(new) as store:
+        found = {job.id: job for job in await store.jobs(JobQuery())}
+        assert replace(a_full_job(21), order=None, steps=0, attempts=0) == found.pop(job_id(21))
+        for job in jobs:
+            kept = found.pop(job.id)
+            if job.state in (JobState.QUEUED, JobState.RUNNING):
+                assert (JobState.QUEUED, Order.RESUME) == (kept.state, kept.order)
+            else:
+                assert (job.state, job.order) == (kept.state, kept.order)
+            anew = job.state is JobState.FAILED or job.state not in ENDED
+            assert ((0, 0) if anew else (7, 3)) == (kept.steps, kept.attempts)
+            assert "why" == kept.reason
+        assert {} == found
+        assert [] == await store.erased_jobs()
+        assert {} == await store.paused(["api"])
+        assert 0.0 == await store.spend("rate", per_second=0.001, burst=1)
 
 
 async def test_a_claim_under_way_counts_as_lost(old: Place, new: Place) -> None:

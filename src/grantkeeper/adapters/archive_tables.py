@@ -6,7 +6,7 @@ and whatever is computed from others is computed anew.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any
 
@@ -17,6 +17,9 @@ from grantkeeper.adapters.records import (
     EVENT,
     GRANT,
     GRANT_VERSION,
+    JOB,
+    JOB_BYTES,
+    JOB_NUMBERS,
     REDEMPTION,
     SIGNING_KEY,
     Row,
@@ -26,13 +29,16 @@ from grantkeeper.adapters.records import (
     event_row,
     grant_of,
     grant_row,
+    job_of,
+    job_row,
     redemption_of,
     redemption_row,
     signing_key_of,
     signing_key_row,
 )
+from grantkeeper.model import JobState, Order
 
-CONTENTS = 1
+CONTENTS = 2
 """Raise it with every table or column that is added here: an earlier release would lose it unseen."""
 
 Whole = Annotated[int, msgspec.Meta(ge=-(2**63) + 1, le=2**63 - 1)]
@@ -42,11 +48,11 @@ NUMBERS = frozenset({
     "refreshed_at", "used_at", "probe_at", "uncertain_since", "revocation_due", "revocation_attempts",
     "consented_at", "keep_alive_at", "waiting_ends_at", "generation", "refresh_generation",
     "waiting_generation", "profile_generation", "private_generation", "index_version", "version",
-    "signs_from", "retires_at",
+    "signs_from", "retires_at", *JOB_NUMBERS,
 })  # fmt: skip
 BYTES = frozenset({
     "data_key", "refresh_box", "waiting_box", "profile_box", "email_index", "code_hash", "key_hash",
-    "fingerprint", "outcome", "private_box", "key", "value",
+    "fingerprint", "outcome", "private_box", "key", "value", *JOB_BYTES,
 })  # fmt: skip
 """Columns of these two kinds; all others are text."""
 
@@ -54,6 +60,10 @@ NEEDED: Mapping[str, frozenset[str]] = {
     "grants": frozenset({
         "id", "client_id", "issuer", "sub", "created_at", "identity_source", "requested", "granted",
         "generation", "lookups", "revocation_attempts", "index_version", "version", "state",
+    }),
+    "jobs": frozenset({
+        "id", "name", "grant_id", "created_at", "parameters", "scopes", "state", "attempts", "steps", "done",
+        "total", "version",
     }),
     "redemptions": frozenset({
         "code_hash", "client_id", "owner", "state", "created_at", "keep_until", "fingerprint",
@@ -79,6 +89,17 @@ NEEDED: Mapping[str, frozenset[str]] = {
 def _grant(row: Row) -> Row:
     # Through the record and back: every value is looked at, and what is computed is computed anew.
     return grant_row(grant_of(row), version=row[GRANT_VERSION])
+
+
+def _job(row: Row) -> Row:
+    job = job_of(row)
+    if job.state not in (JobState.DONE, JobState.CANCELLED):
+        # The engine's steps are not in a backup, and whoever ran the job is gone: it begins anew.
+        job = replace(job, steps=0, attempts=0)
+    if job.state in (JobState.QUEUED, JobState.RUNNING):
+        # Resumed and not submitted, so that an engine that still knows it from before runs it as well.
+        job = replace(job, state=JobState.QUEUED, order=Order.RESUME)
+    return job_row(job, version=job.version)
 
 
 def _redemption(row: Row) -> Row:
@@ -119,6 +140,7 @@ TABLES: Mapping[str, Table] = {
     table.name: table
     for table in (
         Table("grants", GRANT, _grant),
+        Table("jobs", JOB, _job),
         Table("redemptions", REDEMPTION, _redemption),
         Table("callers", CALLER, lambda row: caller_row(caller_of(row))),
         Table("once", ("kind", "key", "value", "ends_at")),
@@ -134,6 +156,9 @@ LEFT_OUT: Mapping[str, str] = {
     "leases": "their owners are processes of that moment; only the number they had come to is kept",
     "changes": "the nodes that read it are gone or are told to look at everything; only its number is kept",
     "nodes": "processes of that moment",
+    "erased_jobs": "the engine's own database is not kept either",
+    "paces": "how much of a rate is used up is forgotten within seconds anyway",
+    "pauses": "what an API asked to be left alone for is over or will be asked for again",
     "pulse": "proof that writing works, written anew all the time",
     "migrations": "the restored database has its own",
 }

@@ -14,9 +14,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
+from grantkeeper.adapters.memory_jobs import MemoryJobs
 from grantkeeper.adapters.memory_tables import Claim, HeldLease, Tables
 from grantkeeper.adapters.records import UNSETTLED
-from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, NODE_SECONDS
+from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, NODE_SECONDS, PACE_SECONDS
 from grantkeeper.errors import StoreConflict, StoreUnavailable
 from grantkeeper.lifecycle import keep_alive_at
 from grantkeeper.model import (
@@ -43,7 +44,7 @@ K = TypeVar("K")
 V = TypeVar("V")
 
 
-class MemoryStore:
+class MemoryStore(MemoryJobs):
     """
     A `grantkeeper.ports.Store` of one process and one event loop.
 
@@ -119,8 +120,8 @@ class MemoryStore:
 
     async def commit(self, *steps: Step) -> None:
         self._open()
-        for grant_id in self._tables.commit(steps):
-            self._tell("grant", grant_id)
+        for kind, what in self._tables.commit(steps):
+            self._tell(kind, what)
 
     async def touch(self, used: Mapping[str, datetime]) -> None:
         self._open()
@@ -397,10 +398,12 @@ class MemoryStore:
         ][:limit]
         for tokens, key in dead:
             del tokens[key]
-        went = len(codes) + len(dead)
+        went = len(codes) + len(dead) + self._tables.drop_ended(now, limit)
         went += _sweep(self._tables.once, lambda _, kept: kept[1] <= now, limit)
         went += _sweep(self._tables.nodes, lambda _, node: node[1] <= moment - NODE_SECONDS, limit)
         went += _sweep(self._tables.leases, lambda _, held: held.until <= moment - LEASE_SECONDS, limit)
+        for ends in (self._tables.paces, self._tables.pauses):
+            went += _sweep(ends, lambda _, end: end <= moment - PACE_SECONDS, limit)
         went += _sweep(
             self._changes,
             lambda seq, change: (

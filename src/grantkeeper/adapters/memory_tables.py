@@ -12,24 +12,40 @@ from typing import TypeVar, assert_never
 from grantkeeper.adapters.records import UNSETTLED
 from grantkeeper.errors import StoreConflict
 from grantkeeper.model import (
+    ENDED,
     AuditEvent,
     Caller,
     DataKey,
     Grant,
+    Job,
+    JobState,
     KeyKind,
     Lease,
     Node,
+    Order,
     Redemption,
     RedemptionState,
     SigningKey,
     StoredToken,
     Subject,
 )
-from grantkeeper.ports import Delete, DropTokens, Insert, Note, PutToken, Release, Replace, Settle, Step
+from grantkeeper.ports import (
+    Delete,
+    DropTokens,
+    Insert,
+    Note,
+    PutToken,
+    Release,
+    Replace,
+    Settle,
+    Step,
+    WakeJobs,
+)
 
 K = TypeVar("K")
 V = TypeVar("V")
 Undo = list[Callable[[], object]]
+News = list[tuple[str, str]]
 
 
 @dataclass(slots=True)
@@ -56,6 +72,9 @@ class Tables:
 
     Attributes:
         keys: Code hashes by the keyed hash of their Idempotency-Key.
+        job_keys: Ids of jobs by their name, grant and key.
+        erased: Ids of jobs that are gone and which the engine may still know.
+        paces: When a key will have all of its burst again, in the store's own seconds.
     """
 
     grants: dict[str, Grant] = field(default_factory=dict)
@@ -70,16 +89,21 @@ class Tables:
     events: list[AuditEvent] = field(default_factory=list)
     nodes: dict[str, tuple[Node, float]] = field(default_factory=dict)
     marks: dict[str, bytes] = field(default_factory=dict)
+    jobs: dict[str, Job] = field(default_factory=dict)
+    job_keys: dict[tuple[str, str, str] | None, str] = field(default_factory=dict)
+    erased: dict[str, None] = field(default_factory=dict)
+    paces: dict[str, float] = field(default_factory=dict)
+    pauses: dict[str, float] = field(default_factory=dict)
 
-    def commit(self, steps: Sequence[Step]) -> list[str]:
+    def commit(self, steps: Sequence[Step]) -> News:
         """
-        All of *steps* or none; the grants that are news, in their order.
+        All of *steps* or none; what is news, by kind and id, in their order.
 
         Raises:
             StoreConflict: A condition of a step does not hold.
         """
         undo: Undo = []
-        news: list[str] = []
+        news: News = []
         try:
             for step in steps:
                 self._step(step, undo, news)
@@ -89,7 +113,7 @@ class Tables:
             raise
         return news
 
-    def _step(self, step: Step, undo: Undo, news: list[str]) -> None:
+    def _step(self, step: Step, undo: Undo, news: News) -> None:
         match step:
             case Insert(grant):
                 key = (grant.client_id, grant.subject)
@@ -97,7 +121,7 @@ class Tables:
                     raise StoreConflict(f"the client and subject of {grant.id} have a grant")
                 _put(self.grants, grant.id, replace(grant, version=1), undo)
                 _put(self.subjects, key, grant.id, undo)
-                news.append(grant.id)
+                news.append(("grant", grant.id))
             case Replace(grant):
                 stored = self._current(grant.id, grant.version)
                 used = max(filter(None, (grant.used_at, stored.used_at)), default=None)
@@ -110,13 +134,16 @@ class Tables:
                     version=stored.version + 1,
                 )
                 _put(self.grants, grant.id, kept, undo)
-                news.append(grant.id)
+                news.append(("grant", grant.id))
             case Delete(grant_id, version):
                 stored = self._current(grant_id, version)
                 _drop(self.grants, grant_id, undo)
                 _drop(self.subjects, (stored.client_id, stored.subject), undo)
                 _drop(self.tokens, grant_id, undo)
-                news.append(grant_id)
+                news.append(("grant", grant_id))
+                for job in self._jobs_of(grant_id):
+                    self.erase_job(job, undo)
+                    news.append(("job", job.id))
             case PutToken(token):
                 if token.grant_id not in self.grants:
                     raise StoreConflict(f"there is no grant {token.grant_id}")
@@ -132,6 +159,11 @@ class Tables:
             case Note(event):
                 self.events.append(event)
                 undo.append(self.events.pop)
+            case WakeJobs(grant_id):
+                for job in self._jobs_of(grant_id):
+                    if job.state is JobState.PARKED:
+                        _put(self.jobs, job.id, _woken(job), undo)
+                        news.append(("job", job.id))
             case _:
                 assert_never(step)
 
@@ -182,6 +214,27 @@ class Tables:
             return None
         return held
 
+    def _jobs_of(self, grant_id: str) -> list[Job]:
+        return sorted((job for job in self.jobs.values() if job.grant_id == grant_id), key=lambda job: job.id)
+
+    def erase_job(self, job: Job, undo: Undo) -> None:
+        """Drop a job; its id is kept until the engine has forgotten it."""
+        _drop(self.jobs, job.id, undo)
+        if job.key is not None:
+            _drop(self.job_keys, (job.name, job.grant_id, job.key), undo)
+        _put(self.erased, job.id, None, undo)
+
+    def drop_ended(self, now: datetime, limit: int) -> int:
+        """Erase at most *limit* ended jobs that need not be kept any longer; how many went."""
+        old = [
+            job
+            for job in self.jobs.values()
+            if job.state in ENDED and job.keep_until is not None and job.keep_until <= now
+        ][:limit]
+        for job in old:
+            self.erase_job(job, [])
+        return len(old)
+
     def data_keys(self, kind: KeyKind) -> list[DataKey]:
         """Every wrapped key of one kind."""
         match kind:
@@ -209,6 +262,19 @@ class Tables:
                 claim.redemption = replace(claim.redemption, data_key=wrapped)
             case KeyKind.SIGNING_KEY:
                 self.signing_keys[key.id] = replace(self.signing_keys[key.id], data_key=wrapped)
+
+
+def _woken(job: Job) -> Job:
+    # Resumed even if it was never submitted: the engine submits what it does not know.
+    return replace(
+        job,
+        state=JobState.QUEUED,
+        order=Order.RESUME,
+        reason=None,
+        note=None,
+        due_at=None,
+        version=job.version + 1,
+    )
 
 
 def _put(table: dict[K, V], key: K, value: V, undo: Undo) -> None:

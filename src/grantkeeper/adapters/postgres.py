@@ -15,6 +15,7 @@ from grantkeeper.adapters import postgres_steps as steps_of
 from grantkeeper.adapters.listing import Values, merged, pages
 from grantkeeper.adapters.postgres_connect import STATEMENTS, PostgresPlace, connect, first_connect
 from grantkeeper.adapters.postgres_feed import Notifier, PostgresFeed
+from grantkeeper.adapters.postgres_jobs import PostgresJobs
 from grantkeeper.adapters.postgres_life import PostgresLife
 from grantkeeper.adapters.postgres_pool import MOST, PostgresPool, goodbye
 from grantkeeper.adapters.postgres_schema import check
@@ -36,7 +37,7 @@ from grantkeeper.adapters.records import (
     signing_key_row,
     token_of,
 )
-from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, NODE_SECONDS
+from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, NODE_SECONDS, PACE_SECONDS
 from grantkeeper.errors import StoreConflict, StoreUnavailable
 from grantkeeper.model import (
     AuditEvent,
@@ -102,7 +103,7 @@ async def open_postgres(
     return store
 
 
-class PostgresStore:
+class PostgresStore(PostgresJobs):
     """The `grantkeeper.ports.Store` of many nodes. Open it with `open_postgres`."""
 
     def __init__(self, place: PostgresPlace, *, connections: int = MOST) -> None:
@@ -343,6 +344,9 @@ class PostgresStore:
             ("sweep_once", instant(now), limit),
             ("sweep_leases", float(LEASE_SECONDS), limit),
             ("sweep_nodes", float(NODE_SECONDS)),
+            ("sweep_jobs", instant(now), limit),
+            ("sweep_paces", float(PACE_SECONDS), limit),
+            ("sweep_pauses", float(PACE_SECONDS), limit),
             ("sweep_changes", float(FEED_SECONDS), FEED_ROWS, limit),
         ):
             ((count,),) = await self._write(name, *values)

@@ -12,6 +12,9 @@ from grantkeeper.adapters.postgres_life import LOCKS
 from grantkeeper.adapters.postgres_pool import Connection
 from grantkeeper.adapters.postgres_work import PostgresWork
 from grantkeeper.adapters.records import (
+    JOB,
+    JOB_BYTES,
+    JOB_NUMBERS,
     Row,
     caller_of,
     event_row,
@@ -35,6 +38,7 @@ from grantkeeper.ports import (
     Replace,
     Settle,
     Step,
+    WakeJobs,
 )
 
 QUOTED = ("user",)
@@ -57,12 +61,28 @@ _REST = " AND ".join(
     ]
 )
 
+_JOB_REST = " AND ".join(
+    f"(:{column}::text IS NULL OR {column} = :{column})" for column in ("grant_id", "batch", "caller", "name")
+)
+
+_JOB_ARRAYS = ", ".join(
+    f"?::{'bigint' if column in JOB_NUMBERS else 'bytea' if column in JOB_BYTES else 'text'}[]"
+    for column in JOB
+)
+
 _DEAD = (
     "(held.server_start = pg_postmaster_start_time()"
     f" AND pg_try_advisory_xact_lock_shared({LOCKS}, held.life))"
 )
 
-_PARTS = column_parts(quoted=QUOTED) | {"rest": _REST, "dead": _DEAD, "locks": str(LOCKS)}
+_PARTS = column_parts(quoted=QUOTED) | {
+    "rest": _REST,
+    "job_rest": _JOB_REST,
+    "job_arrays": _JOB_ARRAYS,
+    "saved_job": ", ".join(f"jobs.{column}" for column in JOB),
+    "dead": _DEAD,
+    "locks": str(LOCKS),
+}
 
 _NUMBERED = {name: numbered(text) for name, text in statements("postgres", _PARTS).items()}
 
@@ -101,6 +121,8 @@ def statement(step: Step) -> tuple[str, Row, str | None]:
             return "release_lease", (lease.name, lease.version, lease.owner), None
         case Note(event):
             return "append_events", events_columns([event]), None
+        case WakeJobs(grant_id):
+            return "wake_jobs", (grant_id,), None
         case _:
             assert_never(step)
 
@@ -117,14 +139,18 @@ async def commit(work: PostgresWork, steps: Sequence[Step]) -> None:
     Raises:
         StoreConflict: A step's condition does not hold.
     """
-    if len(steps) == 1:
+    if len(steps) == 1 and not isinstance(steps[0], Delete):
         name, values, failed = statement(steps[0])
         if not await work.write(name, *values) and failed is not None:
             raise StoreConflict(failed)
         return
 
     async def body(connection: Connection) -> None:
-        for name, values, failed in map(statement, steps):
+        for step in steps:
+            if isinstance(step, Delete):
+                # So that the next statement sees the jobs of whoever was just adding some.
+                await work.rows(connection, "lock_grant", step.grant_id)
+            name, values, failed = statement(step)
             if not await work.rows(connection, name, *values) and failed is not None:
                 raise StoreConflict(failed)
 
@@ -134,7 +160,7 @@ async def commit(work: PostgresWork, steps: Sequence[Step]) -> None:
 
 def told(steps: Iterable[Step]) -> bool:
     """Whether *steps* write a line of the change feed."""
-    return any(isinstance(step, Insert | Replace | Delete) for step in steps)
+    return any(isinstance(step, Insert | Replace | Delete | WakeJobs) for step in steps)
 
 
 def events_columns(events: Sequence[AuditEvent]) -> tuple[list[Any], ...]:

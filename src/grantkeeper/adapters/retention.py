@@ -9,3 +9,6 @@ NODE_SECONDS = 3600
 
 LEASE_SECONDS = 600
 """A lease that ended this long ago was never given back: its owner is dead."""
+
+PACE_SECONDS = 60
+"""A rate that is full again, or a pause that is over, for this long says nothing any more."""

@@ -37,6 +37,7 @@ from grantkeeper.adapters.records import (
     token_of,
 )
 from grantkeeper.adapters.sqlite_file import BUSY_SECONDS, connect, database_path, prepare
+from grantkeeper.adapters.sqlite_jobs import SqliteJobs
 from grantkeeper.adapters.sqlite_steps import SQL
 from grantkeeper.adapters.sqlite_writer import SqliteWriter
 from grantkeeper.errors import StoreUnavailable
@@ -105,7 +106,7 @@ def open_sqlite(url: str | os.PathLike[str], *, busy_seconds: float = BUSY_SECON
     return SqliteStore(path, busy_seconds=busy_seconds)
 
 
-class SqliteStore:
+class SqliteStore(SqliteJobs):
     """The `grantkeeper.ports.Store` of one machine. Open it with `open_sqlite`."""
 
     def __init__(self, path: Path, *, busy_seconds: float) -> None:

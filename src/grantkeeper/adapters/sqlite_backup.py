@@ -25,6 +25,7 @@ from grantkeeper.errors import BackupRefused, StoreUnavailable
 
 RESTORES: Mapping[str, str] = {
     "grants": "insert_grant",
+    "jobs": "restore_job",
     "redemptions": "restore_redemption",
     "callers": "add_caller",
     "once": "restore_once",

@@ -29,7 +29,7 @@ from grantkeeper.adapters.records import (
     signing_key_row,
     token_row,
 )
-from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, NODE_SECONDS
+from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, NODE_SECONDS, PACE_SECONDS
 from grantkeeper.adapters.schema import column_parts, statements
 from grantkeeper.adapters.sqlite_file import rows
 from grantkeeper.errors import StoreConflict
@@ -56,6 +56,7 @@ from grantkeeper.ports import (
     Replace,
     Settle,
     Step,
+    WakeJobs,
 )
 
 _REST = " AND ".join(
@@ -68,7 +69,11 @@ _REST = " AND ".join(
     ]
 )
 
-SQL = statements("sqlite", column_parts() | {"rest": _REST})
+_JOB_REST = " AND ".join(
+    f"(:{column} IS NULL OR +{column} = :{column})" for column in ("grant_id", "batch", "caller", "name")
+)
+
+SQL = statements("sqlite", column_parts() | {"rest": _REST, "job_rest": _JOB_REST})
 
 # -- the steps of a commit ----------------------------------------------------------------------
 
@@ -87,8 +92,7 @@ def commit(db: apsw.Connection, steps: Sequence[Step]) -> None:
             case Insert(grant):
                 _insert(db, grant)
             case Delete(grant_id, version):
-                _must(db, "delete_grant", (grant_id, version), f"grant {grant_id} was saved in between")
-                _change(db, "grant", grant_id)
+                _delete(db, grant_id, version)
             case PutToken(token):
                 _put_token(db, token)
             case DropTokens(grant_id):
@@ -99,6 +103,9 @@ def commit(db: apsw.Connection, steps: Sequence[Step]) -> None:
                 release(db, lease)
             case Note(event):
                 append(db, [event])
+            case WakeJobs(grant_id):
+                db.execute(SQL["tell_parked"], (grant_id,))
+                db.execute(SQL["wake_jobs"], (grant_id,))
             case _:
                 assert_never(step)
 
@@ -133,6 +140,14 @@ def _replace(db: apsw.Connection, grant: Grant) -> None:
             f"grant {grant.id} was saved in between",
         )
     _change(db, "grant", grant.id)
+
+
+def _delete(db: apsw.Connection, grant_id: str, version: int) -> None:
+    _change(db, "grant", grant_id)
+    db.execute(SQL["tell_jobs_of"], (grant_id,))
+    db.execute(SQL["erase_jobs_of"], (grant_id,))
+    # The jobs themselves go with the grant, as its tokens do.
+    _must(db, "delete_grant", (grant_id, version), f"grant {grant_id} was saved in between")
 
 
 def _put_token(db: apsw.Connection, token: StoredToken) -> None:
@@ -310,10 +325,14 @@ def pulse(db: apsw.Connection) -> None:
 
 def sweep(db: apsw.Connection, now: datetime, limit: int) -> int:
     """Drop what is past its end."""
+    ended = rows(db, SQL["sweep_jobs"], (instant(now), limit))
+    db.executemany(SQL["erase_job"], ended)
     before = db.total_changes()
     for name in ("sweep_redemptions", "sweep_tokens", "sweep_once"):
         db.execute(SQL[name], (instant(now), limit))
     db.execute(SQL["sweep_leases"], (LEASE_SECONDS, limit))
     db.execute(SQL["sweep_nodes"], (NODE_SECONDS,))
+    for name in ("sweep_paces", "sweep_pauses"):
+        db.execute(SQL[name], (PACE_SECONDS, limit))
     db.execute(SQL["sweep_changes"], (FEED_SECONDS, FEED_ROWS, limit))
-    return db.total_changes() - before
+    return len(ended) + db.total_changes() - before

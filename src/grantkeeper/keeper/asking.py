@@ -28,6 +28,7 @@ from grantkeeper.keeper.gates import Gates
 from grantkeeper.keeper.means import LEASE_SECONDS, REFRESH_LIMIT, STORE_LIMIT, Means
 from grantkeeper.keeper.refreshed import Answers, Refreshed
 from grantkeeper.keeper.seals import Seals
+from grantkeeper.keeper.waking import woken
 from grantkeeper.lifecycle import REMEDIES, Event, doubtful, ended_with_the_week, next_state
 from grantkeeper.model import (
     AuditEvent,
@@ -223,7 +224,8 @@ class Asking:
                     waiting=None,
                 )
                 again.append(replace(new, version=row.version + 1))
-                return [Replace(new), DropTokens(row.id), self._note(new, "grant.narrowed")]
+                changed: list[Step] = [Replace(new), *woken(row, new)]
+                return [*changed, DropTokens(row.id), self._note(new, "grant.narrowed")]
             # As in doubt as it was when it was sent: a first try may have settled the row's doubt already.
             doubted = replace(row, uncertain_since=row.uncertain_since or grant.uncertain_since)
             reason = self._reason(doubted, client, Reason(error.reason), when)

@@ -15,6 +15,7 @@ from grantkeeper.errors import SealBroken, StoreConflict, StoreUnavailable
 from grantkeeper.keeper.custody import Custody, Draft, Holding
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.seals import Seals
+from grantkeeper.keeper.waking import woken
 from grantkeeper.lifecycle import Event, announced_end, next_state
 from grantkeeper.model import AuditEvent, Grant, GrantState, JournalKind, Lease, StoredToken, Subject
 from grantkeeper.ports import DropTokens, Note, PutToken, Release, Replace, Step
@@ -251,7 +252,7 @@ class Answers:
         # A change of scopes makes what was cached under "all" wrong.
         drop: list[Step] = [DropTokens(row.id)] if granted != row.granted else []
         event = AuditEvent(at, "grant.refreshed", row.id, client_id=row.client_id)
-        return [Replace(new), *drop, PutToken(token), Note(event)]
+        return [Replace(new), *woken(row, new), *drop, PutToken(token), Note(event)]
 
     def with_refresh_token(self, grant: Grant, token: RefreshToken) -> Grant:
         """*grant* with a newer refresh token in use."""

@@ -36,6 +36,7 @@ from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.outcomes import Answer, KeptAnswer, Outcomes
 from grantkeeper.keeper.plan import Plan
 from grantkeeper.keeper.seals import Seals
+from grantkeeper.keeper.waking import woken
 from grantkeeper.lifecycle import REMEDIES, Keep, outlived
 from grantkeeper.model import (
     AuditEvent,
@@ -286,7 +287,7 @@ class Settler:
             merged = self._merged(answered, owner, stored, None if wrong else answered.user)
             error: GrantkeeperError | None = wrong or answered.answer.broken
             told = self._result(answered, merged.grant, owner)
-            steps = self._steps(claim, answered, merged, told, owner, error)
+            steps = self._steps(claim, answered, merged, told, owner, error, woken(stored, merged.grant))
             try:
                 await held.patiently(lambda steps=steps: self._means.store.commit(*steps))  # type: ignore[misc]
             except StoreConflict:
@@ -352,9 +353,10 @@ class Settler:
         told: RedeemedGrant,
         owner: identity.Owner,
         error: GrantkeeperError | None,
+        waking: list[Step],
     ) -> list[Step]:
         grant, now = merged.grant, self._means.clock.now()
-        steps: list[Step] = [Insert(grant) if merged.is_new else Replace(grant)]
+        steps: list[Step] = [Insert(grant) if merged.is_new else Replace(grant), *waking]
         if not merged.is_new:
             steps.append(DropTokens(grant.id))
         if merged.token is not None:

@@ -27,14 +27,18 @@ class JobStore(Protocol):
 
     A job is the grant's: the commit that deletes the grant (`Delete`) drops its jobs and
     remembers their ids for `erased_jobs`; one with `WakeJobs` queues those that are parked.
-    Every change is told on the feed as kind ``job``, except of progress alone.
+    Every change is told on the feed as kind ``job``, except of progress alone and of orders struck out.
+
+    Whoever parks a job reads its grant again afterwards: a consent that was committed before
+    the job was parked has not woken it, and one that is committed later does.
     """
 
     async def add_jobs(self, jobs: Sequence[Job]) -> int:
         """
         Save new jobs, at version 1; how many were.
 
-        One whose grant is not there is left out, and so is one whose name, grant and key another has.
+        One whose grant is not there is left out, and so is one whose id, or whose name, grant and
+        key, another has.
         """
         ...
 
@@ -50,6 +54,9 @@ class JobStore(Protocol):
         """
         Save *job* if its version is still the stored one; returned as it then is, one version later.
 
+        What was asked for stays what it is: name, grant, parameters, scopes, caller, batch, key,
+        `per_grant` and `created_at`.
+
         Args:
             quiet: Tell nobody: only progress changes.
 
@@ -63,7 +70,11 @@ class JobStore(Protocol):
         ...
 
     async def jobs_told(self, jobs: Sequence[Job]) -> None:
-        """The engine knows of *jobs*: their order is struck out, of those that have not changed since."""
+        """
+        The engine knows of *jobs*: their order is struck out, of those that have not changed since.
+
+        That is no new version, so that it is in nobody's way.
+        """
         ...
 
     async def due_jobs(self, now: datetime, *, limit: int = 200) -> list[Job]:

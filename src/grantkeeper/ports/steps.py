@@ -77,10 +77,14 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class WakeJobs:
-    """Queue the parked jobs of a grant and order the engine to resume them; never a conflict."""
+    """
+    Queue the parked jobs of a grant and order the engine to resume them; never a conflict.
+
+    It comes after the `Replace` that is the reason for it: that one holds up whoever is just parking a job.
+    """
 
     grant_id: str
 
 
 Step = Insert | Replace | Delete | PutToken | DropTokens | Settle | Release | Note | WakeJobs
-"""What a commit is made of. `Insert`, `Replace`, `Delete` also write the grant's line of the change feed."""
+"""What a commit is made of. Those of a grant or of jobs also write their lines of the change feed."""

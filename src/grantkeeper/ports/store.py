@@ -6,6 +6,7 @@ from typing import Protocol
 
 from grantkeeper.model import AuditEvent, Caller, DataKey, Grant, KeyKind, Node, SigningKey
 from grantkeeper.ports.grants import ChangeFeed, GrantStore, LeaseStore, RedemptionStore
+from grantkeeper.ports.jobs import JobStore, PaceStore
 
 
 class CallerStore(Protocol):
@@ -160,6 +161,8 @@ class Store(
     AuditStore,
     NodeStore,
     DataKeyStore,
+    JobStore,
+    PaceStore,
     Upkeep,
     Protocol,
 ):

@@ -14,12 +14,14 @@ has) and give it a ``store`` fixture:
 
 from grantkeeper.testing.conformance_claims import LeaseStoreConformance, RedemptionStoreConformance
 from grantkeeper.testing.conformance_grants import GrantStoreConformance
+from grantkeeper.testing.conformance_jobs import JobCommitConformance, JobStoreConformance
 from grantkeeper.testing.conformance_nodes import (
     DataKeyStoreConformance,
     DueConformance,
     NodeStoreConformance,
     OrphanConformance,
 )
+from grantkeeper.testing.conformance_paces import PaceStoreConformance
 from grantkeeper.testing.conformance_rest import (
     AuditStoreConformance,
     CallerStoreConformance,
@@ -45,6 +47,9 @@ class StoreConformance(
     DataKeyStoreConformance,
     DueConformance,
     OrphanConformance,
+    JobStoreConformance,
+    JobCommitConformance,
+    PaceStoreConformance,
     UpkeepConformance,
 ):
     """All of `grantkeeper.ports.Store`."""
@@ -57,10 +62,13 @@ __all__ = [
     "DataKeyStoreConformance",
     "DueConformance",
     "GrantStoreConformance",
+    "JobCommitConformance",
+    "JobStoreConformance",
     "LeaseStoreConformance",
     "NodeStoreConformance",
     "OnceStoreConformance",
     "OrphanConformance",
+    "PaceStoreConformance",
     "RedemptionStoreConformance",
     "SearchConformance",
     "SigningKeyStoreConformance",

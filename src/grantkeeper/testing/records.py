@@ -10,7 +10,10 @@ from grantkeeper.model import (
     Grant,
     GrantState,
     IdentitySource,
+    Job,
+    JobState,
     Node,
+    Order,
     Permission,
     Reason,
     Redemption,
@@ -102,6 +105,53 @@ def a_token(grant: Grant, scope_key: str = "all", **changes: Any) -> StoredToken
         "expires_at": NOW + timedelta(hours=1),
     }
     return StoredToken(**(values | changes))
+
+
+def job_id(number: int) -> str:
+    """The UUIDv7 of the job of *number*; greater numbers come later in order."""
+    return str(UUID(int=(0x0196 << 112) | (7 << 76) | (2 << 62) | number))
+
+
+def a_job(number: int = 1, *, grant: int = 1, **changes: Any) -> Job:
+    """A queued job of the grant of that number, with nothing in every field that may have nothing."""
+    values: dict[str, Any] = {
+        "id": job_id(number),
+        "name": "work",
+        "grant_id": grant_id(grant),
+        "state": JobState.QUEUED,
+        "created_at": NOW,
+    }
+    return Job(**(values | changes))
+
+
+def a_full_job(number: int = 1, *, grant: int = 1) -> Job:
+    """A job with a value in every field, no two alike."""
+    return a_job(
+        number,
+        grant=grant,
+        name="full",
+        state=JobState.WAITING,
+        created_at=NOW + timedelta(seconds=1),
+        parameters=b'{"title": "\xe2\x98\x83"}',
+        scopes=frozenset({"openid", "files"}),
+        caller="caller",
+        batch="batch",
+        key="key \N{SNOWMAN}",
+        per_grant=2,
+        reason="quota_exhausted",
+        note="A note.",
+        attempts=3,
+        due_at=NOW + timedelta(seconds=4),
+        steps=5,
+        done=6,
+        of=7,
+        doing="it",
+        result=b"[8]",
+        order=Order.SUSPEND,
+        started_at=NOW + timedelta(seconds=9),
+        ended_at=NOW + timedelta(seconds=10),
+        keep_until=NOW + timedelta(seconds=11),
+    )
 
 
 def a_redemption(code: bytes = b"code", owner: str = "owner", **changes: Any) -> Redemption:

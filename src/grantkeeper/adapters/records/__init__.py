@@ -21,6 +21,15 @@ from grantkeeper.adapters.records.grants import (
     token_of,
     token_row,
 )
+from grantkeeper.adapters.records.jobs import (
+    JOB,
+    JOB_BYTES,
+    JOB_NUMBERS,
+    JOB_STANDING,
+    job_of,
+    job_row,
+    job_standing,
+)
 from grantkeeper.adapters.records.lists import LISTS
 from grantkeeper.adapters.records.others import (
     CALLER,
@@ -51,6 +60,10 @@ __all__ = [
     "GRANT_FIXED",
     "GRANT_INDEXED",
     "GRANT_VERSION",
+    "JOB",
+    "JOB_BYTES",
+    "JOB_NUMBERS",
+    "JOB_STANDING",
     "LISTS",
     "NODE",
     "REDEMPTION",
@@ -70,6 +83,9 @@ __all__ = [
     "grant_of",
     "grant_row",
     "instant",
+    "job_of",
+    "job_row",
+    "job_standing",
     "node_of",
     "node_row",
     "redemption_of",

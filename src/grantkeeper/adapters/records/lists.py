@@ -1,6 +1,7 @@
 """The lists of columns by the names that statements give them."""
 
 from grantkeeper.adapters.records.grants import GRANT, GRANT_CONTENT, GRANT_INDEXED, TOKEN
+from grantkeeper.adapters.records.jobs import JOB, JOB_STANDING
 from grantkeeper.adapters.records.others import CALLER, EVENT, NODE, REDEMPTION, SIGNING_KEY
 
 LISTS = {
@@ -13,5 +14,7 @@ LISTS = {
     "signing_key": SIGNING_KEY,
     "node": NODE,
     "event": EVENT,
+    "job": JOB,
+    "job_standing": JOB_STANDING,
 }
 """The column lists that statements name in braces."""

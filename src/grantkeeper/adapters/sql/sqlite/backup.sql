@@ -14,6 +14,9 @@ SELECT
 -- name: drop_marks
 DELETE FROM marks;
 
+-- name: restore_job
+INSERT INTO jobs ({job}) VALUES ({job_marks});
+
 -- name: restore_redemption
 INSERT INTO redemptions ({redemption}, claimed_until) VALUES ({redemption_marks}, 0);
 

@@ -1,0 +1,122 @@
+-- Jobs. Words in braces are column lists of grantkeeper.adapters.records; {job_rest} lets through what
+-- fits every filter of a listing that is not NULL.
+-- A change and its line of the change feed are one statement. Whoever locks a grant and jobs locks the
+-- grant first, and jobs in order of id.
+
+-- The grants are locked against being deleted. In order of their keys, so that two who add the same
+-- cannot wait for each other.
+-- name: add_jobs
+WITH added AS (
+    INSERT INTO jobs ({job})
+    SELECT given.* FROM unnest({job_arrays}) AS given ({job})
+    JOIN grants ON grants.id = given.grant_id
+    ORDER BY given.grant_id, given.name, given.job_key, given.id
+    FOR KEY SHARE OF grants
+    ON CONFLICT DO NOTHING
+    RETURNING id
+)
+INSERT INTO changes (kind, id) SELECT 'job', id FROM added ORDER BY id RETURNING 1;
+
+-- name: job
+SELECT {job} FROM jobs WHERE id = $1;
+
+-- name: jobs
+SELECT {job} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit;
+
+-- name: jobs_of_state
+SELECT {job} FROM jobs WHERE state = :state AND id > :after ORDER BY id LIMIT :limit;
+
+-- name: jobs_of_grant_id
+SELECT {job} FROM jobs WHERE grant_id = :grant_id AND state = :state AND id > :after AND {job_rest}
+ORDER BY id LIMIT :limit;
+
+-- name: jobs_of_batch
+SELECT {job} FROM jobs WHERE batch = :batch AND state = :state AND id > :after AND {job_rest}
+ORDER BY id LIMIT :limit;
+
+-- name: jobs_of_caller
+SELECT {job} FROM jobs WHERE caller = :caller AND state = :state AND id > :after AND {job_rest}
+ORDER BY id LIMIT :limit;
+
+-- name: jobs_of_name
+SELECT {job} FROM jobs WHERE name = :name AND state = :state AND id > :after AND {job_rest}
+ORDER BY id LIMIT :limit;
+
+-- name: change_job
+WITH saved AS (
+    UPDATE jobs SET ({job_standing}) = ROW ({job_standing_marks}), version = version + 1
+    WHERE id = ? AND version = ?
+    RETURNING {job}
+),
+told AS (INSERT INTO changes (kind, id) SELECT 'job', id FROM saved WHERE NOT ?::boolean)
+SELECT {job} FROM saved;
+
+-- The same of a job that is parked: it waits for a commit that is at the grant, and holds up the next.
+-- So either that commit wakes the job, or whoever parks it can read what that commit wrote.
+-- name: park_job
+WITH mine AS MATERIALIZED (
+    SELECT jobs.id FROM jobs JOIN grants ON grants.id = jobs.grant_id WHERE jobs.id = :id
+    FOR SHARE OF grants
+),
+saved AS (
+    UPDATE jobs SET ({job_standing}) = ROW ({job_standing_marks}), version = version + 1
+    FROM mine WHERE jobs.id = mine.id AND version = ?
+    RETURNING {saved_job}
+),
+told AS (INSERT INTO changes (kind, id) SELECT 'job', id FROM saved WHERE NOT ?::boolean)
+SELECT {job} FROM saved;
+
+-- name: ordered_jobs
+SELECT {job} FROM jobs WHERE ordered IS NOT NULL ORDER BY id LIMIT $1;
+
+-- name: jobs_told
+WITH mine AS (
+    SELECT jobs.id, jobs.version FROM unnest($1::text[], $2::bigint[]) AS given (id, version)
+    JOIN jobs ON jobs.id = given.id AND jobs.version = given.version
+    WHERE ordered IS NOT NULL
+    ORDER BY jobs.id FOR NO KEY UPDATE OF jobs
+)
+UPDATE jobs SET ordered = NULL FROM mine WHERE jobs.id = mine.id AND jobs.version = mine.version;
+
+-- name: due_jobs
+SELECT {job} FROM jobs WHERE state = 'waiting' AND due_at <= $1 ORDER BY due_at, id LIMIT $2;
+
+-- name: queued_of
+SELECT {job} FROM jobs WHERE grant_id = $1 AND state = 'queued' ORDER BY id LIMIT $2;
+
+-- name: count_jobs
+SELECT state, count(*) FROM jobs GROUP BY state;
+
+-- name: count_jobs_of_batch
+SELECT state, count(*) FROM jobs WHERE batch = $1 GROUP BY state;
+
+-- Resumed even if it was never submitted: the engine submits what it does not know.
+-- name: wake_jobs
+WITH parked AS (
+    SELECT id FROM jobs WHERE grant_id = $1 AND state = 'parked' ORDER BY id FOR NO KEY UPDATE
+),
+woken AS (
+    UPDATE jobs SET
+        state = 'queued', ordered = 'resume', reason = NULL, note = NULL, due_at = NULL, version = version + 1
+    FROM parked WHERE jobs.id = parked.id AND state = 'parked'
+    RETURNING jobs.id
+)
+INSERT INTO changes (kind, id) SELECT 'job', id FROM woken ORDER BY id;
+
+-- name: erased_jobs
+SELECT id FROM erased_jobs ORDER BY id LIMIT $1;
+
+-- name: drop_erased
+DELETE FROM erased_jobs WHERE ctid = ANY (ARRAY (
+    SELECT ctid FROM erased_jobs WHERE id = ANY ($1::text[]) FOR UPDATE SKIP LOCKED
+));
+
+-- name: sweep_jobs
+WITH gone AS (
+    DELETE FROM jobs WHERE ctid = ANY (ARRAY (
+        SELECT ctid FROM jobs WHERE keep_until <= $1 AND state IN ('failed', 'done', 'cancelled')
+        ORDER BY keep_until LIMIT $2 FOR UPDATE SKIP LOCKED
+    )) RETURNING id
+),
+kept AS (INSERT INTO erased_jobs (id) SELECT id FROM gone ON CONFLICT DO NOTHING)
+SELECT count(*) FROM gone;
