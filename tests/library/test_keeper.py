@@ -75,7 +75,9 @@ def test_preflight_tells_whether_consent_is_needed(options, google_emulator):
     assert unknown.consent_needed
 
 
-@pytest.mark.parametrize("name", ["redeem", "access_token", "preflight", "describe", "grants", "attach"])
+@pytest.mark.parametrize(
+    "name", ["redeem", "connected", "access_token", "preflight", "describe", "grants", "attach"]
+)
 def test_both_faces_and_the_remote_one_take_the_same(name):
     """One signature for each call, wherever the keeper is and however it is asked."""
     wanted = inspect.signature(getattr(Calls, name))
