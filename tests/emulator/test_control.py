@@ -273,8 +273,10 @@ def test_the_home_page_lists_every_control_call_and_every_fault(backend: Backend
 
     assert listed <= routes
     assert {
+        "/emulator/albums/{id}",
         "/emulator/callback",
         "/emulator/form_post.js",
+        "/emulator/picker.js",
         "/emulator/picture/{sub}.svg",
         "/emulator/popup.js",
         "/emulator/style.css",

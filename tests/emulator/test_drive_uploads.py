@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from grantkeeper.emulator.apis_multipart import MultipartInvalid, parse_parts
 from grantkeeper.emulator.drive_uploads import ContentRange, RangeInvalid, parse_content_range
 from grantkeeper.emulator.runner import EmulatorServer
-from tests.emulator.drive_kit import APPDATA, FILE, METADATA_READONLY, App, reason
+from tests.emulator.drive_kit import APPDATA, FILE, METADATA_READONLY, App, mint, reason
 
 CHUNK = 262_144
 UPLOAD = "/upload/drive/v3/files"
@@ -405,6 +405,53 @@ class TestResumable:
 
         assert upload.url.startswith(f"{app.emulator.url}/resumable{UPLOAD}")
         assert 200 == upload.send(b"abc", None).status_code
+
+
+@pytest.mark.parametrize("kind", ["media", "multipart", "resumable"])
+def test_every_kind_reaches_the_application_data_folder(server: EmulatorServer, kind: str) -> None:
+    """
+    With the folder's scope alone; a media upload has no metadata, so it replaces a file that is there.
+    """
+    app = App(server, APPDATA)
+    if kind == "media":
+        file_id = app.create(name="a", parents=["appDataFolder"])["id"]
+        app.call("PATCH", f"{UPLOAD}/{file_id}", params={"uploadType": kind}, data=b"abc")
+    elif kind == "multipart":
+        file_id = app.put(b"abc", name="a", parents=["appDataFolder"])["id"]
+    else:
+        upload = Upload(app, metadata={"name": "a", "parents": ["appDataFolder"]})
+        file_id = upload.send(b"abc", None).json()["id"]
+
+    assert b"abc" == content_of(app, file_id)
+    assert ["a"] == app.names(spaces="appDataFolder")
+    app.close()
+
+
+def test_an_upload_session_outlives_the_token_that_began_it() -> None:
+    """
+    By the clock: the old token is 401 after its hour, and a new one goes on where the old one was.
+    """
+    with EmulatorServer() as emulator:
+        app = App(emulator, APPDATA)
+        upload = Upload(app, metadata={"name": "long", "parents": ["appDataFolder"]})
+        total = 2 * CHUNK
+        upload.send(b"a" * CHUNK, f"bytes 0-{CHUNK - 1}/{total}")
+        emulator.world.advance(3601)
+        assert (401, "authError") == reason(upload.status())
+        app.http.headers["Authorization"] = f"Bearer {mint(emulator, app.email, (APPDATA,))}"
+        assert f"bytes=0-{CHUNK - 1}" == upload.status().headers["range"]
+        last = upload.send(b"b" * CHUNK, f"bytes {CHUNK}-{total - 1}/{total}")
+
+        assert b"a" * CHUNK + b"b" * CHUNK == content_of(app, last.json()["id"])
+        totals = requests.get(emulator.url + "/emulator/stats", timeout=10).json()["totals"]["drive"]
+        assert {
+            "uploads_begun": 1,
+            "uploads_finished": 1,
+            "bytes_received": total,
+            "downloads": 1,
+            "bytes_sent": total,
+        } == totals
+        app.close()
 
 
 def test_an_upload_session_lives_one_week() -> None:

@@ -346,7 +346,11 @@ def test_the_newer_apis_fail_in_the_newer_envelope(backend: Backend, endpoint: s
     """
     With a status name and details.
     """
-    path = {"people": "/v1/people/me", "photos": "/v1/albums", "picker": "/v1/sessions"}[endpoint]
+    path = {
+        "people": "/v1/people/me",
+        "photos": "/photoslibrary/v1/albums",
+        "picker": "/photospicker/v1/sessions/some",
+    }[endpoint]
     plan(backend, endpoint, "api_429", count=1)
 
     error = backend.get(path).json()["error"]
@@ -366,6 +370,8 @@ def test_the_newer_apis_fail_in_the_newer_envelope(backend: Backend, endpoint: s
         ("upload", "/upload/drive/v3/files"),
         ("batch", "/batch/drive/v3"),
         ("people", "/v1/people/me"),
+        ("photos", "/photoslibrary/v1/mediaItems"),
+        ("picker", "/photospicker/v1/sessions/some"),
         ("auth", "/o/oauth2/v2/auth"),
     ],
 )

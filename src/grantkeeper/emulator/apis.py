@@ -1,5 +1,7 @@
 """What all of Google's APIs share: the discovery documents, the directory of them, and batches."""
 
+from collections.abc import Awaitable, Callable
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
@@ -9,12 +11,14 @@ from grantkeeper.emulator.answers import ApiError, Json
 from grantkeeper.emulator.apis_batch import batch
 from grantkeeper.emulator.apis_discovery import directory, rest_description
 from grantkeeper.emulator.apis_people import PEOPLE
+from grantkeeper.emulator.apis_table import Api
 from grantkeeper.emulator.drive_methods import DRIVE
 from grantkeeper.emulator.photos_methods import PHOTOS
 from grantkeeper.emulator.picker_methods import PICKER
 from grantkeeper.emulator.world import World
 
-APIS = (DRIVE, PEOPLE, PHOTOS, PICKER)
+_HOSTS = (PHOTOS, PICKER)
+APIS = (DRIVE, PEOPLE, *_HOSTS)
 
 
 def routes(world: World) -> list[BaseRoute]:
@@ -31,8 +35,21 @@ def routes(world: World) -> list[BaseRoute]:
         Route("/discovery/v1/apis/{api}/{version}/rest", _document, methods=["GET"]),
         Route(f"/{DRIVE.batch_path}", drive_batch, methods=["POST"]),
         Route("/batch", any_batch, methods=["POST"]),
+        *(
+            Route(f"/{api.folder}{api.batch_path}", _own_batch(world, api), methods=["POST"])
+            for api in _HOSTS
+        ),
         *apis_people.routes(world),
     ]
+
+
+def _own_batch(world: World, api: Api) -> Callable[[Request], Awaitable[Response]]:
+    """The batches of an API that has a host of its own at Google."""
+
+    async def own_batch(request: Request) -> Response:
+        return await _batch(request, world, (f"/{api.folder}v1/",))
+
+    return own_batch
 
 
 async def _batch(request: Request, world: World, prefixes: tuple[str, ...]) -> Response:

@@ -26,7 +26,7 @@ from grantkeeper.emulator.answers import ApiError, OAuthError, envelope_of
 from grantkeeper.emulator.wire import FaultLayer
 from grantkeeper.emulator.world import World
 
-_ROOMS = (token_endpoint, revocation, discovery, userinfo, consent, control, home, drive, photos, apis)
+_ROOMS = (token_endpoint, revocation, discovery, userinfo, consent, control, home, drive, apis, photos)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,10 @@ class Drive:
     store: DriveStore
     sessions: UploadSessions
 
+    def tally(self, what: str, number: int = 1) -> None:
+        """Add to the totals of ``/emulator/stats``."""
+        self.world.count("totals", "drive", what, number)
+
     def desk(self, access: Access) -> Desk:
         user = self.world.users_by_sub[access.sub]
         return Desk(self.store, access, user, self.world.now())

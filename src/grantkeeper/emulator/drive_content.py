@@ -15,7 +15,7 @@ from grantkeeper.emulator.drive_call import Call, Drive, metadata_of, moves, wri
 from grantkeeper.emulator.drive_fields import select
 from grantkeeper.emulator.drive_files import Media
 from grantkeeper.emulator.drive_methods import MAX_UPLOAD
-from grantkeeper.emulator.drive_resources import NO_METADATA
+from grantkeeper.emulator.drive_resources import NO_METADATA, Metadata
 from grantkeeper.emulator.drive_store import DriveFile
 from grantkeeper.emulator.drive_uploads import (
     CHUNK,
@@ -37,7 +37,10 @@ def download(call: Call, file: DriveFile) -> Response:
     if file.is_native or file.content is None:
         raise errors.not_downloadable()
     headers = {"Cache-Control": "private, max-age=0, must-revalidate", "Content-Disposition": "attachment"}
-    return content_answer(call.request, file.content, file.mime_type, headers)
+    response = content_answer(call.request, file.content, file.mime_type, headers)
+    call.drive.tally("downloads")
+    call.drive.tally("bytes_sent", len(response.body))
+    return response
 
 
 def export(call: Call) -> Response:
@@ -56,7 +59,7 @@ async def upload(call: Call) -> Response:
     kind = query.get("uploadType") or query.get("upload_protocol")
     body = await body_of(call.request)
     if kind in ("media", "raw"):
-        return write(call, NO_METADATA, Media(body, call.request.headers.get("content-type")))
+        return _at_once(call, NO_METADATA, Media(body, call.request.headers.get("content-type")))
     if kind == "multipart":
         return _multipart(call, body)
     if kind == "resumable":
@@ -72,7 +75,17 @@ def _multipart(call: Call, body: bytes) -> Response:
     if len(parts) != 2:
         raise errors.bad_request("Malformed multipart body: it has one part of metadata and one of media.")
     metadata = metadata_of(parts[0].body, creating=call.method.name == "create")
-    return write(call, metadata, Media(parts[1].body, parts[1].content_type))
+    return _at_once(call, metadata, Media(parts[1].body, parts[1].content_type))
+
+
+def _at_once(call: Call, metadata: Metadata, media: Media) -> Response:
+    """An upload that is one request."""
+    drive = call.drive
+    drive.tally("uploads_begun")
+    drive.tally("bytes_received", len(media.content))
+    response = write(call, metadata, media)
+    drive.tally("uploads_finished")
+    return response
 
 
 def _begin(call: Call, body: bytes) -> Response:
@@ -102,6 +115,7 @@ def _begin(call: Call, body: bytes) -> Response:
         total=int(total) if total is not None else None,
     )
     drive.sessions.add(session)
+    drive.tally("uploads_begun")
     url = call.request.url.include_query_params(uploadType="resumable", upload_id=session.id)
     # The address is a capability; the token that opened it has no place in it.
     url = url.remove_query_params("access_token")
@@ -143,12 +157,15 @@ async def resume(drive: Drive, request: Request, fault: Fault | None) -> tuple[s
             if session.total not in (None, len(body)):
                 raise RangeInvalid(f"{session.total} bytes were announced, {len(body)} have come.")
             session.received = bytearray(body)
+            drive.tally("bytes_received", len(body))
             return "chunk", _finished(drive, session)
         if span.is_query:
             session.agree(span)
             complete = session.total == len(session.received)
             return "status", _finished(drive, session) if complete else _unfinished(session)
+        before = len(session.received)
         complete = session.take(span, body, at_most=_limit(fault, span))
+        drive.tally("bytes_received", len(session.received) - before)
     except RangeInvalid as error:
         raise errors.bad_request(str(error)) from error
     return "chunk", _finished(drive, session) if complete else _unfinished(session)
@@ -179,6 +196,7 @@ def _finished(drive: Drive, session: UploadSession) -> Response:
     else:
         file = desk.update(session.file_id, session.metadata, media, *session.moves)
     session.finished = file.id
+    drive.tally("uploads_finished")
     session.received = bytearray()
     return _shown(drive, session)
 

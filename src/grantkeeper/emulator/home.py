@@ -36,6 +36,13 @@ GOOGLE = [
     ),
     Line("GET, POST", "/tokeninfo", "What an access token or an ID token says."),
     Line("any", "/drive/v3/, /upload/drive/v3/", "Drive, `appDataFolder` included."),
+    Line(
+        "any",
+        "/photoslibrary/v1/",
+        "The Photos Library API; `/photoslibrary` stands for the host that Google gives it.",
+    ),
+    Line("any", "/photospicker/v1/", "The Photos Picker API, in the same way."),
+    Line("GET", "/picker/{session}", "Where the user picks; `/autoclose` may be appended."),
     Line("GET", "/discovery/v1/apis/{api}/{version}/rest", "API discovery for Google's client libraries."),
 ]
 
@@ -57,8 +64,11 @@ CONTROL = [
         "/emulator/fault",
         "Plans a fault, for `count` requests or until it is deleted, letting `after` requests "
         "pass first. Of several, the oldest strikes. A fault of an answer waits for one that it "
-        "can spoil.",
-        takes='{"endpoint", "name", "count"?, "after"?, "grant_type"?, "processed"?, options}',
+        "can spoil. `email` lets it strike one user's requests only, `kind` one kind: at photos and picker a "
+        "method such as `mediaItems.batchCreate`, `uploads.raw`, `uploads.finalize` or `media`, elsewhere "
+        "the verb in small letters.",
+        takes='{"endpoint", "name", "count"?, "after"?, "grant_type"?, "kind"?, "email"?, "processed"?, '
+        "options}",
     ),
     Line("GET", "/emulator/fault", "The active faults."),
     Line(
@@ -71,7 +81,8 @@ CONTROL = [
     Line(
         "GET",
         "/emulator/stats",
-        "How often each endpoint was asked, by kind and outcome. DELETE starts anew.",
+        "How often each endpoint was asked, by kind and outcome; under `totals` what was uploaded, made and "
+        "downloaded, by API. DELETE starts anew.",
     ),
     Line("DELETE", "/emulator/stats", "All counters to zero."),
     Line("POST", "/emulator/revoke", "The user takes access back.", takes='{"email", "project"?}'),
@@ -119,6 +130,37 @@ CONTROL = [
         '"redirect_uris"?, "javascript_origins"?, "loopback_paths"?, "testing"?, "rotation"?, '
         '"live_cap"?, "reuse_revokes"?, "state"?, "internal_domain"?, "access_token_seconds"?, '
         '"code_seconds"?}',
+    ),
+    Line(
+        "GET",
+        "/emulator/photos",
+        "A person's own photos, and each item that apps made there: {photos, created, albums}.",
+        takes="?email=",
+    ),
+    Line(
+        "POST",
+        "/emulator/photos",
+        "Puts photos into a person's own library, from which the Picker picks: one as base64 `content`, or "
+        "`samples` drawn ones. The bytes may also be the body, the rest the query. `processing_seconds` is "
+        "for videos.",
+        takes='{"email", "content" or "samples", "filename"?, "processing_seconds"?}',
+    ),
+    Line("GET", "/emulator/photos/{id}", "The bytes of an item that an app made."),
+    Line("GET", "/emulator/photos/limits", "The limits and quotas of Google Photos."),
+    Line(
+        "POST, PATCH",
+        "/emulator/photos/limits",
+        "Changes some of them until the next reset; null is none.",
+        takes='{"requests_per_day"?, "media_requests_per_day"?, "photo_bytes"?, "video_bytes"?, '
+        '"storage_bytes"?, "album_items"?, "batch_create_seconds"?, "picked_items"?, '
+        '"open_sessions"?, "poll_seconds"?, "poll_timeout_seconds"?, "session_seconds"?}',
+    ),
+    Line(
+        "POST",
+        "/emulator/pick",
+        "The user picks without a browser, by ids or file names, the first `count`, or all; in the latest "
+        "session that waits, unless one is named.",
+        takes='{"email", "session"?, "count"?, "ids"?}',
     ),
     Line(
         "GET",
