@@ -480,8 +480,8 @@ class ApiRefused(ApiError):
     code, who = "api_refused", Who.CALLER
     advice = "Look the reason up in the API's own reference, and correct the request or Google's console."
 
-    def __init__(self, text: str, *, status: int | None, reason: str = "") -> None:
-        super().__init__(text, details={"status": status, "reason": reason})
+    def __init__(self, text: str, *, status: int | None, reason: str = "", hint: str | None = None) -> None:
+        super().__init__(text, hint=hint, details={"status": status, "reason": reason})
 
 
 # -- us, inside ---------------------------------------------------------------------------------

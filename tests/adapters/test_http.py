@@ -44,6 +44,21 @@ async def test_a_request_arrives_byte_for_byte(http: AiohttpHttp) -> None:
     assert HttpResponse(200, b"{}", {"content-length": "2"}) == answer
 
 
+@pytest.mark.parametrize("size", [256 * 1024, 256 * 1024 + 1, 3 * 1024 * 1024])
+async def test_a_large_body_arrives_byte_for_byte(http: AiohttpHttp, size: int) -> None:
+    """
+    Both sides of what is written in one piece, and what an upload sends; its length is announced.
+    """
+    body = bytes(range(256)) * (size // 256) + b"x" * (size % 256)
+    async with hostile(says(OK)) as heard:
+        request = HttpRequest("POST", f"http://127.0.0.1:{heard.port}/upload", body)
+        await http.send(request, seconds=20, largest=LIMIT)
+
+    head, _, arrived = heard.requests[0].partition(b"\r\n\r\n")
+    assert body == arrived
+    assert f"content-length: {size}".encode() in head.lower()
+
+
 async def test_header_names_are_lower_case_and_repeated_headers_are_joined(http: AiohttpHttp) -> None:
     """
     RFC 9110 section 5.3; a value that is not UTF-8 is no reason to lose an answer.

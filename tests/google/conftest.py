@@ -5,7 +5,14 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from grantkeeper.emulator.runner import EmulatorServer
-from grantkeeper.emulator.scopes import DRIVE_APPDATA, DRIVE_FILE
+from grantkeeper.emulator.scopes import (
+    DRIVE_APPDATA,
+    DRIVE_FILE,
+    PHOTOS_APPEND,
+    PHOTOS_EDIT,
+    PHOTOS_READ,
+    PICKER_READ,
+)
 from grantkeeper.testing.google import GoogleEmulator
 from tests.google.kit import EmulatorSession
 
@@ -36,5 +43,14 @@ def control(server: EmulatorServer) -> GoogleEmulator:
 async def drive_session(server: EmulatorServer) -> AsyncIterator[EmulatorSession]:
     """Ada's session, for Drive."""
     session = EmulatorSession(server, "ada@example.com", DRIVE_APPDATA, DRIVE_FILE)
+    yield session
+    await session.close()
+
+
+@pytest.fixture
+async def photos_session(server: EmulatorServer) -> AsyncIterator[EmulatorSession]:
+    """Ada's session, for Photos and the Picker."""
+    scopes = (PHOTOS_APPEND, PHOTOS_READ, PHOTOS_EDIT, PICKER_READ)
+    session = EmulatorSession(server, "ada@example.com", *scopes)
     yield session
     await session.close()

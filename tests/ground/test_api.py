@@ -247,7 +247,7 @@ def test_no_answer_may_have_been_heard():
     [
         ({"code": 3, "message": "ada@example.com"}, ApiRefused, "INVALID_ARGUMENT"),
         ({"code": 7}, ApiRefused, "PERMISSION_DENIED"),
-        ({"code": 8}, QuotaExceeded, "RESOURCE_EXHAUSTED"),
+        ({"code": 8}, ApiRefused, "RESOURCE_EXHAUSTED"),
         ({"code": 14}, ApiUnavailable, "UNAVAILABLE"),
         ({"code": 13}, ApiUnavailable, "INTERNAL"),
         ({"code": 16}, TokenRefused, "UNAUTHENTICATED"),

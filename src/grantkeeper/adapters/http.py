@@ -7,6 +7,7 @@ is loaded with the first request: it takes a quarter of a second.
 """
 
 import asyncio
+import io
 import os
 import ssl
 import zlib
@@ -32,6 +33,9 @@ KEEP_ALIVE = 4.0
 LARGEST_LINE = 8 * 1024
 LARGEST_HEADER = 16 * 1024
 MOST_HEADERS = 100
+
+AT_ONCE = 256 * 1024
+"""Bytes of a body that are written in one piece."""
 
 REPEATABLE = frozenset({"GET", "HEAD"})
 """What may go out again when a kept connection turns out to be dead."""
@@ -155,7 +159,7 @@ async def _exchange(
     async with session.request(
         request.method,
         URL(request.url, encoded=True),
-        data=request.body or None,
+        data=_data(request.body),
         headers=request.headers,
         allow_redirects=False,
         trace_request_ctx=sending,
@@ -167,6 +171,11 @@ async def _exchange(
             lower = name.lower()
             headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
         return HttpResponse(response.status, body, headers)
+
+
+def _data(body: bytes) -> bytes | io.BytesIO | None:
+    """A large body goes in pieces, so that writing it does not hold up the loop."""
+    return io.BytesIO(body) if len(body) > AT_ONCE else body or None
 
 
 async def _body(response: "ClientResponse", largest: int) -> bytes:

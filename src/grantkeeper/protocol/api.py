@@ -120,6 +120,8 @@ GRPC: Mapping[int, tuple[str, int]] = {
 }
 """Codes of `google.rpc.Status`: their names, and the statuses they have as HTTP."""
 
+STORAGE_FULL = "The user's storage at Google is full; once there is room, try again."
+
 _PASSING_CODES = frozenset({1, 2, 4, 10, 13, 14})
 
 
@@ -142,7 +144,8 @@ def item_failure(status: object) -> ApiError | None:
     if code == 16:
         return TokenRefused(said, reason=name)
     if code == 8:
-        return QuotaExceeded(said, whose=Quota.USER, reason=name)
+        # Of one item, beside others that are made, it is the user's storage that is used up.
+        return ApiRefused(said, status=http, reason=name, hint=STORAGE_FULL)
     if code in _PASSING_CODES:
         return ApiUnavailable(said, status=http, reason=name)
     return ApiRefused(said, status=http, reason=name)
