@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -30,8 +31,8 @@ from grantkeeper.settings import load_settings
 HERE = Path(__file__).parent
 SCOPES = ("openid", "email", "profile", PICKING, ADDING, READING)
 SESSION, STATE = "photos-session", "photos-state"
-POLL, LOOK, TIMEOUT = 2.0, 0.4, 30.0
-"""Seconds between two looks at the picker, and at the jobs; and how long Google may take to answer."""
+POLL, LOOK, STREAM, TIMEOUT = 2.0, 0.4, 20.0, 30.0
+"""Seconds between two looks at the picker, and at the jobs; of a stream; and that Google may take to answer."""
 
 CSP = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
 SAFE = {
@@ -122,7 +123,10 @@ async def events(request: Request) -> Response:
 
     async def stream() -> AsyncIterator[str]:
         last = None
-        while not await request.is_disconnected():
+        # The browser opens the next stream by itself; one without end would keep the server from stopping.
+        over = time.monotonic() + STREAM
+        yield "retry: 500\n\n"
+        while time.monotonic() < over and not await request.is_disconnected():
             with suppress(GrantNotFound, HTTPException):
                 if job_id is None:
                     html = _rendered("_jobs.html", await _standing(request, visitor))

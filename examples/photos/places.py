@@ -18,8 +18,8 @@ EXPORT = "https://www.googleapis.com/auth/drive.appdata"
 EMULATOR = os.environ.get("PHOTOS_GOOGLE", "").rstrip("/")
 """An emulator in the place of Google."""
 
-PICKER_API = f"{EMULATOR}/v1" if EMULATOR else PICKER
-PHOTOS_API = f"{EMULATOR}/v1" if EMULATOR else PHOTOS
+PICKER_API = f"{EMULATOR}/photospicker/v1" if EMULATOR else PICKER
+PHOTOS_API = f"{EMULATOR}/photoslibrary/v1" if EMULATOR else PHOTOS
 DRIVE_API = EMULATOR or DRIVE
 
 _NAME = re.compile(r"[A-Za-z0-9-]{1,80}")

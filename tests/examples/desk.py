@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -98,3 +99,37 @@ class Context:
     async def exclusive(self, name: str) -> AsyncIterator[None]:
         await asyncio.sleep(0)
         yield
+
+
+class Hands:
+    """
+    A worker for a desk: does its queued jobs one after the other, in a thread of its own.
+
+    Args:
+        run: Does one job, given the job, what it may record and where it tells its progress.
+    """
+
+    def __init__(self, desk: Desk, run: Callable[[Job, Callable[[int, int, str], None]], Awaitable[Any]]) -> None:
+        self._desk, self._run = desk, run
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._work()), daemon=True)
+
+    def __enter__(self) -> "Hands":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._ending.set()
+        self._thread.join(30)
+
+    async def _work(self) -> None:
+        while not self._ending.is_set():
+            for job in [one for one in self._desk.kept if one.state is JobState.QUEUED]:
+                self._desk.change(job.id, state=JobState.RUNNING)
+
+                def told(done: int, of: int, doing: str, job_id: str = job.id) -> None:
+                    self._desk.change(job_id, done=done, of=of, doing=doing)
+
+                result = await self._run(job, told)
+                self._desk.change(job.id, state=JobState.DONE, result=json.dumps(result).encode())
+            await asyncio.sleep(0.05)
