@@ -1,4 +1,4 @@
-"""``python -m bench [PART …] [--short] [--rounds N] [--json FILE] [--report FILE]``"""
+"""``python -m bench [PART …] [--short] [--rounds N] [--json FILE] [--report FILE]``: `make bench`."""
 
 import argparse
 import json
@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +33,8 @@ PARTS: Final[dict[str, Callable[[Sizes, Path], Part]]] = {
 
 BY_NAME: Final = PARTS | {"stored-large": stored.stored_large}
 """All parts; those that are not in `PARTS` take so long that they run only when they are named."""
+
+ON_POSTGRES: Final = frozenset({"nodes", "uncached", "redeem", "storm", "writes", "stored", "stored-large"})
 
 COMMAND = "make bench"
 SERVER = ("uvicorn", "uvloop", "httptools", "starlette", "msgspec", "apsw", "asyncpg")
@@ -67,9 +70,10 @@ def machine() -> str:
 
 def report(parts: Sequence[Part], sizes: Sizes) -> str:
     """The page in the documentation."""
+    names = " ".join(part.name for part in parts)
     how = (
-        f'Made by `{COMMAND} ARGS="--report docs/reports/bench.md"`; a part alone is '
-        f"`{COMMAND} ARGS=bare`. The parts are {', '.join(f'`{name}`' for name in PARTS)}."
+        f'Made by `{COMMAND} ARGS="{names} --rounds {sizes.rounds} --report FILE"`; a part alone is '
+        f"`{COMMAND} ARGS=bare`. The parts are {', '.join(f'`{name}`' for name in BY_NAME)}."
     )
     reading = (
         f"Each line is the median of its rounds ({sizes.rounds} for what is served over HTTP) with the "
@@ -78,7 +82,12 @@ def report(parts: Sequence[Part], sizes: Sizes) -> str:
         "generator is a process of its own; *busy* says how much of its time it was working, so that it can "
         "be seen not to be what was measured."
     )
-    head = ["# What it costs", how, f"Measured on {machine()}", reading]
+    title = (
+        "What it costs on PostgreSQL"
+        if ON_POSTGRES.issuperset(part.name for part in parts)
+        else "What it costs"
+    )
+    head = [f"# {title}", how, f"Measured on {machine()}", reading]
     return "\n\n".join([*head, *(part.markdown() for part in parts)]) + "\n"
 
 
@@ -89,6 +98,7 @@ def main(arguments: Sequence[str]) -> int:
         "parts", nargs="*", metavar="PART", help=f"any of {', '.join(BY_NAME)}; default all but the last"
     )
     parser.add_argument("--short", action="store_true", help="only prove that it runs")
+    parser.add_argument("--rounds", type=int, help="of each side of a comparison")
     parser.add_argument("--json", type=Path, help="write all rounds to this file")
     parser.add_argument("--report", type=Path, help="write the page of the documentation to this file")
     chosen = parser.parse_args(arguments)
@@ -96,6 +106,8 @@ def main(arguments: Sequence[str]) -> int:
     if unknown:
         parser.error(f"there is no part {', '.join(unknown)}; there are {', '.join(BY_NAME)}")
     sizes = SHORT if chosen.short else WHOLE
+    if chosen.rounds:
+        sizes = replace(sizes, rounds=chosen.rounds)
     parts = measure(chosen.parts or list(PARTS), sizes)
     print(machine())
     if chosen.json:

@@ -10,14 +10,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from grantkeeper.jobs.context import JobContext, PlainJobContext
+    from grantkeeper.jobs.definition import job
+    from grantkeeper.jobs.failures import PermanentFailure, TryLater
     from grantkeeper.library.local import Keeper
     from grantkeeper.library.remote import RemoteKeeper
 
 __version__ = "0.1.0"
 
-_HOMES = {"Keeper": "grantkeeper.library.local", "RemoteKeeper": "grantkeeper.library.remote"}
+_HOMES = {
+    "JobContext": "grantkeeper.jobs.context",
+    "Keeper": "grantkeeper.library.local",
+    "PermanentFailure": "grantkeeper.jobs.failures",
+    "PlainJobContext": "grantkeeper.jobs.context",
+    "RemoteKeeper": "grantkeeper.library.remote",
+    "TryLater": "grantkeeper.jobs.failures",
+    "job": "grantkeeper.jobs.definition",
+}
 
-__all__ = ["Keeper", "RemoteKeeper", "__version__"]
+__all__ = [
+    "JobContext",
+    "Keeper",
+    "PermanentFailure",
+    "PlainJobContext",
+    "RemoteKeeper",
+    "TryLater",
+    "__version__",
+    "job",
+]
 
 
 def __getattr__(name: str) -> Any:

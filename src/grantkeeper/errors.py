@@ -215,6 +215,27 @@ class DestinationNotAllowed(GrantkeeperError):
     advice = "Add the exact host to GRANTKEEPER_PROXY_HOSTS if it is Google's."
 
 
+class JobUnknown(GrantkeeperError):
+    """No worker has announced a job of that name."""
+
+    code, who = "job_unknown", Who.CALLER
+    advice = "Check the name; `grantkeeper jobs run --app MODULE` announces the jobs that the module defines."
+
+
+class JobNotFound(GrantkeeperError):
+    """There is no such job, or none that this caller may see."""
+
+    code, who = "job_not_found", Who.CALLER
+    advice = "Check the id; the job may have ended long ago, or its user was forgotten."
+
+
+class JobEnded(GrantkeeperError):
+    """The job has come to an end that this cannot undo; `details["state"]` says to which."""
+
+    code, who = "job_ended", Who.CALLER
+    advice = "Enqueue a new one, with another key where it has one."
+
+
 # -- the user -----------------------------------------------------------------------------------
 
 

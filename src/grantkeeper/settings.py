@@ -123,7 +123,7 @@ SETTINGS = (
         "emulator, with issuers on loopback only.",
         usual="the system's clock",
     ),
-    Setting("jobs_app", values.module, "The module that defines the offline jobs.", used=False),
+    Setting("jobs_app", values.module, "The module that defines the offline jobs."),
     Setting(
         "url",
         values.own_url,

@@ -54,13 +54,14 @@ def test_googles_client_fills_an_album(server: EmulatorServer, app: PhotoApp, cr
     """
     albums, mediaItems, paging and a patch; the bytes go by a request of one's own, as at Google.
     """
+    # First, so that the client's connection does not lie idle until the server closes it.
+    headers = {"Authorization": f"Bearer {credentials.token}", "X-Goog-Upload-Protocol": "raw"}
+    tokens = [
+        requests.post(server.url + UPLOADS, data=sample(number), headers=headers, timeout=10).text
+        for number in range(3)
+    ]
     with built(server, "photoslibrary", credentials) as library:
         album = library.albums().create(body={"album": {"title": "Enhanced"}}).execute()
-        headers = {"Authorization": f"Bearer {credentials.token}", "X-Goog-Upload-Protocol": "raw"}
-        tokens = [
-            requests.post(server.url + UPLOADS, data=sample(number), headers=headers, timeout=10).text
-            for number in range(3)
-        ]
         items = [{"simpleMediaItem": {"uploadToken": token}, "description": token[-8:]} for token in tokens]
         body = {"albumId": album["id"], "newMediaItems": items}
         made = library.mediaItems().batchCreate(body=body).execute()["newMediaItemResults"]

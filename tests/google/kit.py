@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
+from grantkeeper import Keeper
 from grantkeeper.adapters.http import AiohttpHttp
 from grantkeeper.emulator.records import OAuthClient
 from grantkeeper.emulator.runner import EmulatorServer
@@ -87,27 +88,22 @@ class ScriptedSession(TimedSession):
         return response
 
 
-class EmulatorSession(TimedSession):
+class HttpSession(TimedSession):
     """
-    A session of one user at the emulator, as plain as one can be: a new token once the old one is over.
+    A session over HTTP, as plain as one can be: a new token once the old one is refused.
 
     It repeats nothing, so what survives a fault survives by the helper alone.
     """
 
-    def __init__(self, emulator: EmulatorServer, email: str, *scopes: str) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._emulator = emulator
-        self._email = email
-        self._scopes = frozenset(scopes)
         self._http = AiohttpHttp()
         self._token: str | None = None
         self.tokens = 0
 
-    def now(self) -> datetime:
-        return self._emulator.world.now()
-
-    async def pause(self, seconds: float) -> None:
-        self.pauses.append(seconds)
+    async def new_token(self) -> str:
+        """A token of the user's that is good now."""
+        raise NotImplementedError
 
     async def request(
         self,
@@ -128,8 +124,10 @@ class EmulatorSession(TimedSession):
             body = jsons.dumps(json).encode()
             full["content-type"] = "application/json"
         for _ in range(2):
-            full["authorization"] = f"Bearer {self._fresh()}"
-            request = HttpRequest(method, url, body, full)
+            if self._token is None:
+                self._token = await self.new_token()
+                self.tokens += 1
+            request = HttpRequest(method, url, body, {**full, "authorization": f"Bearer {self._token}"})
             try:
                 response = await self._http.send(request, seconds=seconds, largest=largest)
             except AnswerTooLarge:
@@ -147,16 +145,52 @@ class EmulatorSession(TimedSession):
     async def close(self) -> None:
         await self._http.close()
 
-    def _fresh(self) -> str:
-        if self._token is None:
-            world = self._emulator.world
-            client: OAuthClient = world.web_client
-            with world.lock:
-                grant = world.consent(client, world.user(self._email), self._scopes)
-                token, _ = world.new_access_token(client, grant, self._scopes)
-            self._token = token.value
-            self.tokens += 1
-        return self._token
+
+class EmulatorSession(HttpSession):
+    """A user's session at an emulator in this process."""
+
+    def __init__(self, emulator: EmulatorServer, email: str, *scopes: str) -> None:
+        super().__init__()
+        self._emulator = emulator
+        self._email = email
+        self._scopes = frozenset(scopes)
+
+    def now(self) -> datetime:
+        return self._emulator.world.now()
+
+    async def pause(self, seconds: float) -> None:
+        # Time passes only where a test says so.
+        self.pauses.append(seconds)
+
+    async def new_token(self) -> str:
+        world = self._emulator.world
+        client: OAuthClient = world.web_client
+        with world.lock:
+            grant = world.consent(client, world.user(self._email), self._scopes)
+            token, _ = world.new_access_token(client, grant, self._scopes)
+        return token.value
+
+
+class GrantSession(HttpSession):
+    """A session for a keeper's grant, for the documentation, where each block of a page has its own loop."""
+
+    def __init__(self, keeper: Keeper, grant_id: str) -> None:
+        super().__init__()
+        self._keeper = keeper
+        self._grant_id = grant_id
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def request(self, *arguments: Any, **options: Any) -> HttpResponse:
+        try:
+            return await super().request(*arguments, **options)
+        finally:
+            await self._http.close()
+            self._http = AiohttpHttp()
+
+    async def new_token(self) -> str:
+        return (await self._keeper.access_token(self._grant_id)).reveal()
 
 
 def cut(sent: Sent | None = None, *, arrived: bool = True) -> HttpFailed:

@@ -71,6 +71,9 @@ CODES = {
     "ClientUnknown": ("client_unknown", Who.CALLER, False),
     "GrantNotFound": ("grant_not_found", Who.CALLER, False),
     "GrantAmbiguous": ("grant_ambiguous", Who.CALLER, False),
+    "JobUnknown": ("job_unknown", Who.CALLER, False),
+    "JobNotFound": ("job_not_found", Who.CALLER, False),
+    "JobEnded": ("job_ended", Who.CALLER, False),
     "CodeAlreadyRedeemed": ("code_already_redeemed", Who.CALLER, False),
     "IdempotencyMismatch": ("idempotency_mismatch", Who.CALLER, False),
     "WrongAccount": ("wrong_account", Who.CALLER, False),
@@ -283,8 +286,11 @@ def test_an_unavailable_api_may_have_done_it_unless_it_surely_did_not():
     A request is taken for done where nobody can tell; a quota of nobody in particular is the user's.
     """
     record = {"error": "api_unavailable", "error_description": "x"}
+    told, quota = from_record(record), from_record({**record, "error": "quota_exceeded"})
+    assert isinstance(told, ApiUnavailable)
+    assert isinstance(quota, QuotaExceeded)
 
     assert ApiUnavailable("x").may_have_arrived
-    assert from_record(record).may_have_arrived
+    assert told.may_have_arrived
     assert not ApiUnavailable("x", may_have_arrived=False).may_have_arrived
-    assert Quota.USER == from_record({**record, "error": "quota_exceeded"}).whose
+    assert Quota.USER == quota.whose

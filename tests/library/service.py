@@ -3,12 +3,13 @@
 import asyncio
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from secrets import token_urlsafe
-from typing import Any
+from typing import Any, TypeVar
 
 import uvicorn
 
@@ -17,6 +18,8 @@ from grantkeeper.model import Caller, Permission
 from grantkeeper.secret import CallerKey
 from grantkeeper.server.app import create_app
 from grantkeeper.settings import Settings
+
+T = TypeVar("T")
 
 
 class Service:
@@ -47,6 +50,19 @@ class Service:
             return CallerKey(key)
 
         return asyncio.run_coroutine_threadsafe(add(), self._loop).result()
+
+    async def narrow(self, name: str, **rules: Any) -> None:
+        """Change a caller's rules, on the service's own store; its memory of the caller is gone, too."""
+
+        async def change(core: KeeperCore) -> None:
+            known = next(one for one in await core.store.callers() if one.name == name)
+            await core.store.change_caller(replace(known, **rules))
+
+        await self.ask(change)
+
+    async def ask(self, call: Callable[[KeeperCore], Coroutine[Any, Any, T]]) -> T:
+        """Whatever *call* says of the service's core."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call(self._core), self._loop))
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()

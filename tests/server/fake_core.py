@@ -15,9 +15,12 @@ from grantkeeper.model import (
     Description,
     GrantState,
     IdentitySource,
+    JobDescription,
+    JobState,
     Preflight,
     Profile,
     Provider,
+    QueuedJob,
     Reason,
     RedeemedGrant,
     Revocation,
@@ -113,6 +116,30 @@ DESCRIBED = Description(
     version=3,
 )
 
+JOB = "019aa000-0000-7000-8000-00000000000a"
+
+PARKED = JobDescription(
+    id=JOB,
+    job="improve",
+    grant=GRANT,
+    state=JobState.PARKED,
+    created_at=NOW,
+    parameters={"photo": "p-1"},
+    scopes=SCOPES,
+    batch="album",
+    key="p-1",
+    reason="revoked",
+    note="the access was taken back",
+    remedy="Ask again.",
+    hint="It goes on by itself.",
+    attempts=2,
+    steps=3,
+    done=4,
+    of=10,
+    doing="sharpening",
+    started_at=NOW,
+)
+
 
 @dataclass
 class Rate:
@@ -147,12 +174,20 @@ class HandClock:
 
 
 class FakeStore:
-    """Callers, and nothing else."""
+    """Callers, and how many jobs there are."""
 
     def __init__(self) -> None:
         self.callers: dict[bytes, Caller] = {}
         self.reads = 0
         self.error: Exception | None = None
+        self.jobs: dict[JobState, int] = {}
+        self.counted = 0
+
+    async def count_jobs(self) -> Mapping[JobState, int]:
+        self.counted += 1
+        if self.error is not None:
+            raise self.error
+        return self.jobs
 
     async def caller(self, key_hash: bytes) -> Caller | None:
         self.reads += 1
@@ -180,6 +215,28 @@ class FakeConnect:
         return self._core.answer("result", result=result)
 
 
+class FakeJobs:
+    """Offline work."""
+
+    def __init__(self, core: "FakeCore") -> None:
+        self._core = core
+
+    async def enqueue(self, job: str, grant_id: str, **asked: Any) -> QueuedJob:
+        return self._core.answer("enqueue", job=job, grant_id=grant_id, **asked)
+
+    async def list(self, **asked: Any) -> tuple[list[JobDescription], str | None]:
+        return self._core.answer("jobs", **asked)
+
+    async def get(self, job_id: str, **asked: Any) -> JobDescription:
+        return self._core.answer("job", job_id=job_id, **asked)
+
+    async def cancel(self, job_id: str, **asked: Any) -> JobDescription:
+        return self._core.answer("cancel", job_id=job_id, **asked)
+
+    async def retry(self, job_id: str, **asked: Any) -> JobDescription:
+        return self._core.answer("retry", job_id=job_id, **asked)
+
+
 class FakeCore:
     """
     Stands where `grantkeeper.library.core.KeeperCore` does.
@@ -198,6 +255,7 @@ class FakeCore:
         self.chores: dict[str, Any] = {}
         self.feed_silent = False
         self.connect = FakeConnect(self)
+        self.jobs = FakeJobs(self)
         self.listeners: list[Callable[[str, str], None]] = []
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Any] = {
@@ -216,6 +274,11 @@ class FakeCore:
             "attach": DESCRIBED,
             "revoke": Revocation(grant=GRANT, state=GrantState.REVOKED, told=True, also_affected=(OTHER,)),
             "forget": None,
+            "enqueue": QueuedJob(JOB, JobState.QUEUED),
+            "jobs": ([PARKED], "next"),
+            "job": PARKED,
+            "cancel": replace(PARKED, state=JobState.CANCELLED),
+            "retry": replace(PARKED, state=JobState.QUEUED),
             "session_keys": {"keys": [{"kty": "EC", "crv": "P-256", "kid": "k1"}]},
             "ready": {"database": "ok", "keys": "ok", "clock": "ok", "feed": "ok", "journal": "ok"},
             "begin": Begin("https://accounts.google.com/o/oauth2/v2/auth?state=s", "cookie-value", 600),

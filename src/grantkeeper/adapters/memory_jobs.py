@@ -51,6 +51,11 @@ class MemoryJobs:
         self._open()
         return self._tables.jobs.get(job_id)
 
+    async def job_of_key(self, name: str, grant_id: str, key: str) -> Job | None:
+        self._open()
+        job_id = self._tables.job_keys.get((name, grant_id, key))
+        return None if job_id is None else self._tables.jobs.get(job_id)
+
     async def jobs(self, query: JobQuery) -> list[Job]:
         self._open()
         return _by_id(job for job in self._tables.jobs.values() if _fits(job, query))[: query.limit]

@@ -37,6 +37,10 @@ class PostgresJobs:
         rows = await self._work.read("job", job_id)
         return job_of(rows[0]) if rows else None
 
+    async def job_of_key(self, name: str, grant_id: str, key: str) -> Job | None:
+        rows = await self._work.read("job_of_key", name, grant_id, key)
+        return job_of(rows[0]) if rows else None
+
     async def jobs(self, query: JobQuery) -> list[Job]:
         found = []
         for name, values in job_pages(query):

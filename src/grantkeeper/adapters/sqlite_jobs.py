@@ -39,6 +39,10 @@ class SqliteJobs:
         found = self._rows("job", (job_id,))
         return job_of(found[0]) if found else None
 
+    async def job_of_key(self, name: str, grant_id: str, key: str) -> Job | None:
+        found = self._rows("job_of_key", (name, grant_id, key))
+        return job_of(found[0]) if found else None
+
     async def jobs(self, query: JobQuery) -> list[Job]:
         found = [list(map(job_of, self._rows(name, values))) for name, values in job_pages(query)]
         return merged_jobs(found, query.limit)

@@ -120,10 +120,17 @@ def fields(pairs: Mapping[str, object]) -> None:
 
 def table(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> None:
     """Print results in columns, a header first."""
+    print("\n".join(lines(rows, columns)))
+
+
+def lines(rows: Sequence[Mapping[str, object]], columns: Sequence[str]) -> list[str]:
+    """The same, not printed."""
     cells = [list(columns), *([_shown(row.get(column)) for column in columns] for row in rows)]
     widths = [max(len(line[place]) for line in cells) for place in range(len(columns))]
-    for line in cells:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
 
 
 def _shown(value: object) -> str:
@@ -226,6 +233,7 @@ __all__ = [
     "fields",
     "hint",
     "keeper",
+    "lines",
     "plain",
     "say",
     "secret_from",

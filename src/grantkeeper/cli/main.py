@@ -12,7 +12,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import grantkeeper
-from grantkeeper.cli import callers, grants, keys, panic, setup, use
+from grantkeeper.cli import callers, grants, jobs, jobs_run, keys, panic, setup, use
 from grantkeeper.cli.backup import backup, restore
 from grantkeeper.cli.common import USAGE, complain, exit_status
 from grantkeeper.cli.demo import demo
@@ -33,6 +33,7 @@ app = App(
 
 _grants = App(name="grants", help="List, show and end grants.")
 _callers = App(name="callers", help="Make and end the keys of backends that may ask the service.")
+_jobs = App(name="jobs", help="Work on offline jobs, look at them, end them, and let them go on.")
 _panic = App(name="panic", help="Revoke many grants at once, and prove what came of it.")
 
 _keys = App(name="keys", help="List, change and prove the keys that seal the database.")
@@ -45,6 +46,7 @@ app.command(use.preflight)
 app.command(use.token)
 app.command(_grants)
 app.command(_callers)
+app.command(_jobs)
 app.command(_panic)
 app.command(_keys)
 app.command(backup)
@@ -62,6 +64,12 @@ _callers.command(callers.create)
 _callers.command(callers.list_callers, name="list")
 _callers.command(callers.change)
 _callers.command(callers.revoke)
+
+_jobs.command(jobs.list_jobs, name="list")
+_jobs.command(jobs.show)
+_jobs.command(jobs.retry)
+_jobs.command(jobs.cancel)
+_jobs.command(jobs_run.run)
 
 _panic.default(panic.panic)
 _panic.command(panic.verify)

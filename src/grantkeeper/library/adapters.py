@@ -4,7 +4,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from grantkeeper.errors import SettingsInvalid
-from grantkeeper.ports import Clock, Dice, Http, Journal, Sealer, Store
+from grantkeeper.ports import Clock, Dice, Engine, Http, Journal, Sealer, Store
 from grantkeeper.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +53,16 @@ def journal(settings: Settings) -> Journal:
     from grantkeeper.adapters.journal import FileJournal
 
     return FileJournal(settings.journal_dir)
+
+
+def engine(settings: Settings) -> Engine:
+    """The engine of jobs, beside the grants; nothing of it is opened before it is used."""
+    from grantkeeper.adapters.dbos_engine import DbosEngine
+
+    # What a pooler cannot carry goes past it where there is a way.
+    direct = settings.listen_url
+    pooled = direct is None and settings.statement_cache == 0
+    return DbosEngine(direct or settings.database_url, pooled=pooled)
 
 
 async def store(settings: Settings) -> Store:

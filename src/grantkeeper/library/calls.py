@@ -12,6 +12,7 @@ from functools import update_wrapper
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec, Self, TypeVar
 
+from grantkeeper.library.job_calls import JobCalls
 from grantkeeper.library.tokens import TokenSource
 from grantkeeper.model import Description, GrantState, Preflight, RedeemedGrant, Revocation, Token
 from grantkeeper.secret import AuthorizationCode, CodeVerifier, IdToken, Secret
@@ -150,6 +151,13 @@ class Calls(ABC):
     async def forget(self, grant_id: str, *, revoke: bool = True) -> None:
         """Erase the grant here, and unless *revoke* is false take the access back first."""
 
+    # -- offline work ---------------------------------------------------------------------------
+
+    @property
+    @abstractmethod
+    def jobs(self) -> JobCalls:
+        """Work to be done for users who are away."""
+
     # -- tokens for others ----------------------------------------------------------------------
 
     @abstractmethod
@@ -215,13 +223,26 @@ def _through(coroutine: Coroutine[Any, Any, T]) -> T:
 
 def _blocking(
     body: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
-) -> Callable[Concatenate["SyncKeeper", P], T]:
-    def call(self: "SyncKeeper", /, *args: P.args, **kwargs: P.kwargs) -> T:
+) -> Callable[Concatenate[Any, P], T]:
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         answer: T = _through(getattr(self._calls, body.__name__)(*args, **kwargs))
         return answer
 
     update_wrapper(call, body)
     return call
+
+
+class SyncJobs:
+    """Offline work, asked for with calls that block; as ``keeper.jobs``."""
+
+    def __init__(self, calls: JobCalls) -> None:
+        self._calls = calls
+
+    enqueue = _blocking(JobCalls.enqueue)
+    get = _blocking(JobCalls.get)
+    list = _blocking(JobCalls.list)
+    cancel = _blocking(JobCalls.cancel)
+    retry = _blocking(JobCalls.retry)
 
 
 class SyncKeeper:
@@ -245,6 +266,11 @@ class SyncKeeper:
     attach = _blocking(Calls.attach)
     revoke = _blocking(Calls.revoke)
     forget = _blocking(Calls.forget)
+
+    @property
+    def jobs(self) -> SyncJobs:
+        """As `Calls.jobs`."""
+        return SyncJobs(self._calls.jobs)
 
     def credentials(
         self, grant_id: str, scopes: Scopes = None, quota_project_id: str | None = None

@@ -35,6 +35,7 @@ from grantkeeper.keeper.seals import Seals
 from grantkeeper.keeper.sessions import Sessions
 from grantkeeper.keeper.settling import Settler
 from grantkeeper.keeper.upkeep import SWEPT_AT_ONCE, Chore, Record, Upkeep
+from grantkeeper.library.offline import Offline
 from grantkeeper.model import Client, Description, Grant, Preflight, RedeemedGrant, Revocation, Token
 from grantkeeper.ports import Clock, Dice, Http, Journal, Sealer, Store
 from grantkeeper.protocol.scopes import Scopes
@@ -52,6 +53,7 @@ class KeeperCore:
         sessions: The keys of session tokens.
         custody: Answers that wait for the store, with the journal they are in.
         panic: Revoking many grants at once.
+        jobs: Offline work, as those who ask for it see it.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class KeeperCore:
             ),
         )
         self.nodes = Nodes(means, release=__version__)
+        self.jobs = Offline(self)
 
     @classmethod
     async def open(
@@ -204,6 +207,11 @@ class KeeperCore:
     def sealer(self) -> Sealer:
         """The seals."""
         return self.means.sealer
+
+    @property
+    def http(self) -> Http:
+        """The network."""
+        return self._http
 
     @property
     def dice(self) -> Dice:

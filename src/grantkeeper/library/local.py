@@ -12,6 +12,7 @@ from grantkeeper.keeper.plan import RedeemRequest
 from grantkeeper.keeper.preflight import PreflightRequest
 from grantkeeper.library.calls import Calls, Page, Scopes, SyncKeeper, plain
 from grantkeeper.library.core import KeeperCore
+from grantkeeper.library.job_calls import LocalJobs
 from grantkeeper.library.loop import Home
 from grantkeeper.model import Description, GrantState, Preflight, RedeemedGrant, Revocation, Token
 from grantkeeper.protocol.scopes import Scopes as ScopeSet
@@ -217,6 +218,10 @@ class Keeper(Calls):
         await self._carry(lambda core: core.forget(grant_id, revoke=revoke))
 
     list = grants
+
+    @property
+    def jobs(self) -> LocalJobs:
+        return LocalJobs(self._carry)
 
     # -- for others -----------------------------------------------------------------------------
 

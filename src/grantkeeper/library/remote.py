@@ -21,6 +21,7 @@ from grantkeeper.errors import (
 )
 from grantkeeper.library import remote_answers as answers
 from grantkeeper.library.calls import Calls, Page, Scopes, SyncKeeper, plain
+from grantkeeper.library.job_calls import RemoteJobs
 from grantkeeper.library.loop import Home
 from grantkeeper.model import Description, GrantState, Preflight, RedeemedGrant, Revocation, Token
 from grantkeeper.ports import Http
@@ -260,6 +261,10 @@ class RemoteKeeper(Calls):
         await self._carry(lambda service: service.call("DELETE", path, type(None)))
 
     list = grants
+
+    @property
+    def jobs(self) -> RemoteJobs:
+        return RemoteJobs(self._carry)
 
     # -- lifetime -------------------------------------------------------------------------------
 

@@ -1,6 +1,8 @@
 """Reading the service's answers back into the records they were made of (design section 3)."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -9,8 +11,11 @@ from grantkeeper.model import (
     End,
     GrantState,
     IdentitySource,
+    JobDescription,
+    JobState,
     Preflight,
     Profile,
+    QueuedJob,
     Reason,
     RedeemedGrant,
     Revocation,
@@ -164,3 +169,62 @@ class Revoked(Answer):
         return Revocation(
             grant=self.grant, state=self.state, told=self.told, also_affected=self.also_affected
         )
+
+
+class Queued(Answer):
+    """Of ``POST /v1/jobs``."""
+
+    id: str
+    state: JobState
+
+    def record(self) -> QueuedJob:
+        """The record."""
+        return QueuedJob(self.id, self.state)
+
+
+class _Progress(Answer):
+    done: int = 0
+    of: int = 0
+    doing: str | None = None
+
+
+class ToldJob(Answer):
+    """Of ``GET /v1/jobs/{id}``."""
+
+    id: str
+    job: str
+    grant: str
+    state: JobState
+    progress: _Progress
+    created_at: datetime
+    parameters: Mapping[str, Any]
+    scopes: frozenset[str]
+    batch: str | None = None
+    key: str | None = None
+    reason: str | None = None
+    note: str | None = None
+    remedy: str | None = None
+    hint: str | None = None
+    attempts: int = 0
+    steps: int = 0
+    result: Any = None
+    started_at: datetime | None = None
+    due_at: datetime | None = None
+    ended_at: datetime | None = None
+    keep_until: datetime | None = None
+
+    def __repr__(self) -> str:
+        return f"ToldJob({self.id})"
+
+    def record(self) -> JobDescription:
+        """The record."""
+        told = msgspec.structs.asdict(self)
+        progress = told.pop("progress")
+        return JobDescription(**told, done=progress.done, of=progress.of, doing=progress.doing)
+
+
+class ListedJobs(Answer):
+    """Of ``GET /v1/jobs``."""
+
+    jobs: tuple[ToldJob, ...]
+    next_cursor: str | None = None

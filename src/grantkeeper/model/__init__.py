@@ -1,6 +1,16 @@
 """The records that grantkeeper keeps and passes around; none of them does anything."""
 
-from grantkeeper.model.answers import Description, End, Preflight, RedeemedGrant, Revocation, Session, Token
+from grantkeeper.model.answers import (
+    Description,
+    End,
+    JobDescription,
+    Preflight,
+    QueuedJob,
+    RedeemedGrant,
+    Revocation,
+    Session,
+    Token,
+)
 from grantkeeper.model.caller import AuditEvent, Caller, Permission
 from grantkeeper.model.client import Client, Endpoints, Provider, Source
 from grantkeeper.model.grant import Grant, GrantState, IdentitySource, Reason, Sealed, StoredToken, Waiting
@@ -26,6 +36,7 @@ __all__ = [
     "Identity",
     "IdentitySource",
     "Job",
+    "JobDescription",
     "JobState",
     "JournalEntry",
     "JournalKind",
@@ -38,6 +49,7 @@ __all__ = [
     "Preflight",
     "Profile",
     "Provider",
+    "QueuedJob",
     "Reason",
     "RedeemedGrant",
     "Redemption",

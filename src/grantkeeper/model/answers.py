@@ -1,10 +1,13 @@
 """What an app is told: grants, tokens and reports, as the edges hand them out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from grantkeeper.model.grant import GrantState, IdentitySource, Reason
 from grantkeeper.model.identity import Profile
+from grantkeeper.model.job import JobState
 from grantkeeper.secret import AccessToken, SessionToken
 
 
@@ -133,3 +136,57 @@ class Revocation:
     state: GrantState
     told: bool
     also_affected: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedJob:
+    """A job that is written down: a new one, or the one that has its key already."""
+
+    id: str
+    state: JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobDescription:
+    """
+    Our report about a job.
+
+    Attributes:
+        job: Its name.
+        parameters: What the app gave.
+        reason: Why it is parked, waits or has failed; a word of the error table.
+        note: The same as a sentence.
+        remedy: Who can mend that, and how; ``None`` where nothing is wrong.
+        hint: What becomes of the job next, where somebody might wait for it.
+        attempts: How often it was begun since it last got a step further.
+        due_at: When a waiting job goes on.
+        steps: How many of its steps are done and kept.
+        done, of: Progress as the job tells it; `of` is 0 where it does not know.
+        doing: What it says that it is at.
+        result: What it returned.
+        keep_until: When an ended job is dropped.
+    """
+
+    id: str
+    job: str
+    grant: str
+    state: JobState
+    created_at: datetime
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    scopes: frozenset[str] = frozenset()
+    batch: str | None = None
+    key: str | None = None
+    reason: str | None = None
+    note: str | None = None
+    remedy: str | None = None
+    hint: str | None = None
+    attempts: int = 0
+    steps: int = 0
+    done: int = 0
+    of: int = 0
+    doing: str | None = None
+    result: Any = field(default=None, repr=False)
+    started_at: datetime | None = None
+    due_at: datetime | None = None
+    ended_at: datetime | None = None
+    keep_until: datetime | None = None

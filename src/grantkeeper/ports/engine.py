@@ -86,7 +86,12 @@ class Engine(Protocol):
         ...
 
     async def resume(self, tickets: Sequence[Ticket]) -> None:
-        """Run suspended ones again, from the first step that is not recorded; unknown ones are submitted."""
+        """
+        Run suspended ones again, from the first step that is not recorded; unknown ones are submitted.
+
+        One that runs now is run once more should this run be suspended: who resumes may have seen our row say
+        that it waits, a moment before the run that wrote so has ended.
+        """
         ...
 
     async def suspend(self, job_ids: Sequence[str]) -> None:

@@ -46,6 +46,10 @@ class JobStore(Protocol):
         """The job, as last committed."""
         ...
 
+    async def job_of_key(self, name: str, grant_id: str, key: str) -> Job | None:
+        """The one job of that name, grant and key."""
+        ...
+
     async def jobs(self, query: JobQuery) -> list[Job]:
         """At most ``query.limit`` jobs in order of id."""
         ...

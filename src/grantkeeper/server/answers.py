@@ -7,7 +7,7 @@ is sent.
 
 from datetime import datetime
 from functools import lru_cache
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -17,8 +17,11 @@ from grantkeeper.model import (
     End,
     GrantState,
     IdentitySource,
+    JobDescription,
+    JobState,
     Preflight,
     Profile,
+    QueuedJob,
     Reason,
     RedeemedGrant,
     Revocation,
@@ -263,6 +266,86 @@ class RevocationAnswer(Answer):
             told=revocation.told,
             also_affected=list(revocation.also_affected),
         )
+
+
+class QueuedAnswer(Answer):
+    """A job is written down, now or when its key came first; a worker does it."""
+
+    id: str
+    state: JobState
+
+    @classmethod
+    def of(cls, queued: QueuedJob) -> "QueuedAnswer":
+        """The answer of ``POST /v1/jobs``."""
+        return cls(id=queued.id, state=queued.state)
+
+
+class ProgressAnswer(Answer):
+    """How far a job says it is; `of` is 0 where it does not know."""
+
+    done: Annotated[int, Meta(ge=0)]
+    of: Annotated[int, Meta(ge=0)]
+    doing: str | None
+
+
+class JobAnswer(Answer):
+    """The report about a job. What is not so, or not known, is null."""
+
+    id: str
+    job: str
+    grant: str
+    state: JobState
+    reason: Annotated[str, Meta(description="Why it is parked, waits or has failed.")] | None
+    note: Annotated[str, Meta(description="The same as a sentence.")] | None
+    remedy: Annotated[str, Meta(description="Who can mend that, and how.")] | None
+    hint: Annotated[str, Meta(description="What becomes of the job next.")] | None
+    progress: ProgressAnswer
+    attempts: Annotated[int, Meta(ge=0, description="How often it was begun since it got a step further.")]
+    steps: Annotated[int, Meta(ge=0, description="Steps that are done and will not be done again.")]
+    due_at: Annotated[datetime, Meta(tz=True, description="When a waiting job goes on by itself.")] | None
+    scopes: Names
+    parameters: dict[str, Any]
+    result: Annotated[Any, Meta(description="What the job returned.")]
+    batch: str | None
+    key: str | None
+    created_at: Time
+    started_at: Time | None
+    ended_at: Time | None
+    keep_until: Annotated[datetime, Meta(tz=True, description="When an ended job is dropped.")] | None
+
+    @classmethod
+    def of(cls, described: JobDescription) -> "JobAnswer":
+        """The answer of ``GET /v1/jobs/{id}``."""
+        return cls(
+            id=described.id,
+            job=described.job,
+            grant=described.grant,
+            state=described.state,
+            reason=described.reason,
+            note=described.note,
+            remedy=described.remedy,
+            hint=described.hint,
+            progress=ProgressAnswer(described.done, described.of, described.doing),
+            attempts=described.attempts,
+            steps=described.steps,
+            due_at=described.due_at,
+            scopes=names(described.scopes),
+            parameters=dict(described.parameters),
+            result=described.result,
+            batch=described.batch,
+            key=described.key,
+            created_at=described.created_at,
+            started_at=described.started_at,
+            ended_at=described.ended_at,
+            keep_until=described.keep_until,
+        )
+
+
+class JobsAnswer(Answer):
+    """A page of jobs in the order in which they were made; `next_cursor` is null on the last one."""
+
+    jobs: list[JobAnswer]
+    next_cursor: str | None
 
 
 class TicketAnswer(Answer):

@@ -5,7 +5,7 @@ Sizes and characters are checked here, meanings by the keepers. The OpenAPI
 document and the docs page are made from these structs.
 """
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -57,6 +57,21 @@ MinTtl = Annotated[int, Meta(ge=0, le=3600, description="Seconds it must still l
 TokenHash = Annotated[
     str,
     Meta(pattern="^[A-Za-z0-9_-]{43}=?$", description="base64url SHA-256 of a token Google refused."),
+]
+JobName = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=PLAIN, description="A job that a worker has announced.")
+]
+JobKey = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=255,
+        pattern=PLAIN,
+        description="Of one job, grant and key there is one job: the same again gets its id.",
+    ),
+]
+Parameters = Annotated[
+    dict[str, Any], Meta(description="What the job is to work on, as a JSON object; a form cannot have it.")
 ]
 
 
@@ -118,3 +133,15 @@ class ResultBody(Body):
     """The `result` with which the browser returned."""
 
     result: Name
+
+
+class JobBody(Body):
+    """Which job, and for which grant (exactly one of `grant`, `subject`, `user`)."""
+
+    job: JobName
+    grant: GrantId | None = None
+    subject: Sub | None = None
+    client: ClientName | None = None
+    user: UserId | None = None
+    parameters: Parameters | None = None
+    key: JobKey | None = None

@@ -47,6 +47,8 @@ async def ready(service: Service, call: Call) -> Answer:
 async def numbers(service: Service, call: Call) -> Answer:
     """``GET /metrics``: Prometheus text, summed over the workers."""
     found = await metrics.gathered(service.tally, service.board)
+    for state, count in (await service.job_counts.read()).items():
+        found.gauges[f"{metrics.JOBS}{state}"] = float(count)
     kind = (b"content-type", metrics.CONTENT_TYPE)
     return Answer(200, metrics.exposition(found), (kind, NO_STORE))
 

@@ -5,11 +5,10 @@ What was found is remembered, but only as a hint that any news may take away: a
 subject or user that had one grant can have two a moment later.
 """
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from grantkeeper.errors import GrantNotFound, InvalidRequest
 from grantkeeper.model import Caller
-from grantkeeper.server.bodies import TokenBody
 from grantkeeper.server.callers import require_client
 
 if TYPE_CHECKING:
@@ -18,6 +17,15 @@ if TYPE_CHECKING:
 MOST_REMEMBERED: Final = 50_000
 
 Question = tuple[frozenset[str], str | None, str | None, str | None, str | None]
+
+
+class Names(Protocol):
+    """A body that names a grant in one of the three ways."""
+
+    grant: str | None
+    subject: str | None
+    client: str | None
+    user: str | None
 
 
 class Lookups:
@@ -29,13 +37,13 @@ class Lookups:
         self._epoch = 0
         core.on_change(self._changed)
 
-    def remembered(self, caller: Caller, body: TokenBody) -> str | None:
+    def remembered(self, caller: Caller, body: Names) -> str | None:
         """The id of the grant that *body* means, where no look-up is needed; ``None`` says nothing."""
         if body.grant is not None and not caller.clients:
             return body.grant if body.subject is body.user is body.client is None else None
         return None if self._core.feed_silent else self._known.get(_question(caller, body))
 
-    async def find(self, caller: Caller, body: TokenBody) -> str:
+    async def find(self, caller: Caller, body: Names) -> str:
         """
         The same, looked up where it must be.
 
@@ -72,5 +80,5 @@ class Lookups:
             self._known.clear()
 
 
-def _question(caller: Caller, body: TokenBody) -> Question:
+def _question(caller: Caller, body: Names) -> Question:
     return (caller.clients, body.grant, body.subject, body.client, body.user)

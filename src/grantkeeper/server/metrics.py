@@ -29,6 +29,7 @@ TOKEN_ROUTE: Final = "/v1/token"
 SUFFIX: Final = ".numbers"
 GONE: Final = "gone" + SUFFIX
 LAST_SUCCESS: Final = "last_success "
+JOBS: Final = "jobs "
 
 CONTENT_TYPE: Final = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -219,6 +220,11 @@ def exposition(numbers: Numbers) -> bytes:
     lines.append(f"grantkeeper_workers {numbers.gauges.get('workers', 0):.0f}")
     family("journal_entries", "gauge", "Answers of issuers that wait in a journal for the database.")
     lines.append(f"grantkeeper_journal_entries {numbers.gauges.get('journal', 0):.0f}")
+    family("jobs", "gauge", "Jobs in the database, by state, as counted a while ago.")
+    for key, count_of in sorted(numbers.gauges.items()):
+        if key.startswith(JOBS):
+            state = key.removeprefix(JOBS)
+            lines.append(f'grantkeeper_jobs{{state="{state}"}} {count_of:.0f}')
     family("resident_memory_bytes", "gauge", "Resident memory of all of them.")
     lines.append(f"grantkeeper_resident_memory_bytes {numbers.gauges.get('resident_memory_bytes', 0):.0f}")
     return ("\n".join(lines) + "\n").encode()

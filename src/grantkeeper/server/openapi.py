@@ -94,13 +94,18 @@ def _operation(operation: Operation) -> Json:
 
 
 def _form(body: type) -> Json:
-    """The same body as a form: every value is text, an empty one counts as none, and null is a word."""
+    """
+    The same body as a form: every value is text, an empty one counts as none, and null is a word.
+
+    What is an object no form can say; it is left out.
+    """
     _, schemas = msgspec.json.schema_components([body], ref_template=SCHEMA)
     schema = schemas[body.__name__]
     required = schema.get("required", [])
     properties = {
-        name: _as_text(described, schemas, name in required)
+        name: text
         for name, described in schema["properties"].items()
+        if (text := _as_text(described, schemas, name in required)).get("type") != "object"
     }
     return {
         "type": "object",

@@ -17,6 +17,9 @@ from grantkeeper.errors import (
     IdTokenRejected,
     IssuerMisbehaved,
     IssuerUnavailable,
+    JobEnded,
+    JobNotFound,
+    JobUnknown,
     OutcomeUnknown,
     SealBroken,
     StoreUnavailable,
@@ -24,7 +27,7 @@ from grantkeeper.errors import (
     WrongAccount,
 )
 from grantkeeper.model import Permission
-from grantkeeper.server import answers, apps, bodies, documents, grants, health, token
+from grantkeeper.server import answers, apps, bodies, documents, grants, health, jobs, token
 from grantkeeper.server.operations import Door, Operation
 
 _LATER: Final = (IssuerUnavailable, StoreUnavailable, ClientMisconfigured, SealBroken)
@@ -210,6 +213,63 @@ ROUTES: Final[tuple[Operation, ...]] = (
         permission=Permission.GRANTS_WRITE,
         answer=answers.RevocationAnswer,
         errors=_GRANT,
+    ),
+    Operation(
+        "POST",
+        "/v1/jobs",
+        jobs.enqueue,
+        "enqueue_job",
+        "Have a job done for a grant, now or when its user comes back",
+        Door.CALLER,
+        permission=Permission.JOBS,
+        body=bodies.JobBody,
+        answer=answers.QueuedAnswer,
+        status=202,
+        errors=(ClientUnknown, GrantNotFound, GrantAmbiguous, JobUnknown),
+    ),
+    Operation(
+        "GET",
+        "/v1/jobs",
+        jobs.list_jobs,
+        "list_jobs",
+        "List the caller's jobs",
+        Door.CALLER,
+        permission=Permission.JOBS,
+        query=jobs.JobsQuery,
+        answer=answers.JobsAnswer,
+    ),
+    Operation(
+        "GET",
+        "/v1/jobs/{id}",
+        jobs.describe,
+        "describe_job",
+        "Describe a job: how it stands, why, what helps, how far it is, what came of it",
+        Door.CALLER,
+        permission=Permission.JOBS,
+        answer=answers.JobAnswer,
+        errors=(JobNotFound,),
+    ),
+    Operation(
+        "POST",
+        "/v1/jobs/{id}/cancel",
+        jobs.cancel,
+        "cancel_job",
+        "End a job; one that runs stops at its next step",
+        Door.CALLER,
+        permission=Permission.JOBS,
+        answer=answers.JobAnswer,
+        errors=(JobNotFound, JobEnded),
+    ),
+    Operation(
+        "POST",
+        "/v1/jobs/{id}/retry",
+        jobs.retry,
+        "retry_job",
+        "Let a job go on now that failed or waits; what was done is not done again",
+        Door.CALLER,
+        permission=Permission.JOBS,
+        answer=answers.JobAnswer,
+        errors=(JobNotFound, JobEnded),
     ),
     Operation(
         "GET",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from grantkeeper.server.callers import Callers
 from grantkeeper.server.guard import Limits, Origins, RequestIds, Transport
+from grantkeeper.server.job_counts import JobCounts
 from grantkeeper.server.logs import Log
 from grantkeeper.server.lookups import Lookups
 from grantkeeper.server.metrics import FLUSH_SECONDS, Board, Tally
@@ -33,6 +34,7 @@ class Service:
         self.callers = Callers(core)
         self.lookups = Lookups(core)
         self.tally = Tally(core.counters, core.chores, core.journal_entries)
+        self.job_counts = JobCounts(core)
         self._told = 0
 
     @asynccontextmanager

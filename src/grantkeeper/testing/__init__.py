@@ -12,6 +12,7 @@ _HOMES = {
     "AuditStoreConformance": _CONFORMANCE,
     "CallerStoreConformance": _CONFORMANCE,
     "ChangeFeedConformance": _CONFORMANCE,
+    "EngineConformance": "grantkeeper.testing.engine_conformance",
     "GrantStoreConformance": _CONFORMANCE,
     "JobCommitConformance": _CONFORMANCE,
     "JobStoreConformance": _CONFORMANCE,

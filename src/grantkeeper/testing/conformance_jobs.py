@@ -104,6 +104,17 @@ class JobStoreConformance(Conformance):
         assert numbered(1, 4, 5, 6, 8, 9) == ids(await store.jobs(JobQuery()))
         assert 5 == len(await heard(store, place))
 
+    async def test_a_job_is_found_by_its_key(self, store: Store) -> None:
+        """
+        And by name and grant; of another name, grant or key there is none.
+        """
+        job = a_job(1, key="day 1")
+        await added(store, job)
+
+        assert job.id == getattr(await store.job_of_key(job.name, job.grant_id, "day 1"), "id", None)
+        assert None is await store.job_of_key("other", job.grant_id, "day 1")
+        assert None is await store.job_of_key(job.name, job.grant_id, "day 2")
+
     async def test_of_many_who_add_one_key_one_does(self, store: Store) -> None:
         """
         A schedule that several workers keep makes one job.

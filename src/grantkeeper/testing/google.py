@@ -1,10 +1,12 @@
 """`GoogleEmulator`: an emulator's control side as a test wants it, over HTTP like everything else."""
 
 import json
+from base64 import b64encode
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
+from urllib.parse import urlencode
 from urllib.request import ProxyHandler, Request, build_opener
 
 # No proxy: the emulator is on this machine, whatever the environment says.
@@ -85,6 +87,49 @@ class GoogleEmulator:
     def id_token(self, email: str, **options: Any) -> str:
         """The ID token that the user's phone has."""
         return str(self.post("id_token", {"email": email, **options})["id_token"])
+
+    # -- photos ---------------------------------------------------------------------------------
+
+    def add_photo(self, email: str, content: bytes, filename: str) -> str:
+        """
+        Put a photo or a video into the library of *email*, from which the Picker picks; its id.
+
+        Raises:
+            ValueError: The bytes are neither.
+        """
+        body = {"email": email, "filename": filename, "content": b64encode(content).decode()}
+        return str(self.post("photos", body)["photos"][0]["id"])
+
+    def photos(self, email: str) -> dict[str, Any]:
+        """
+        What the account of *email* has: its own ``photos``, what apps ``created``, and their ``albums``.
+
+        Every created item tells its ``description``, the titles of its ``albums`` and a ``sha256``.
+        """
+        return dict(self.get(f"photos?{urlencode({'email': email})}"))
+
+    def pick(
+        self,
+        email: str,
+        *,
+        session: str | None = None,
+        ids: Collection[str] | None = None,
+        count: int | None = None,
+    ) -> list[str]:
+        """
+        *email* picks photos without a browser; the ids.
+
+        Args:
+            session: The session's id; default the latest that waits for this user.
+            ids: Ids or file names.
+            count: The first so many of the library; default all.
+
+        Raises:
+            ValueError: There is no such session or photo, or too many were picked.
+        """
+        what = {"session": session, "ids": None if ids is None else list(ids), "count": count}
+        body = {name: value for name, value in what.items() if value is not None}
+        return list(self.post("pick", {"email": email, **body})["picked"])
 
     # -- the world ------------------------------------------------------------------------------
 

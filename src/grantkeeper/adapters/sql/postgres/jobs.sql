@@ -20,27 +20,38 @@ INSERT INTO changes (kind, id) SELECT 'job', id FROM added ORDER BY id RETURNING
 -- name: job
 SELECT {job} FROM jobs WHERE id = $1;
 
+-- name: job_of_key
+SELECT {job} FROM jobs WHERE name = $1 AND grant_id = $2 AND key = $3;
+
 -- name: jobs
 SELECT {job} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit;
 
+-- Rows are compared as wholes, so that no plan walks along all ids until it has met a page of those few
+-- that fit: only the index that is meant has this order. No id has a character beyond the tilde.
 -- name: jobs_of_state
-SELECT {job} FROM jobs WHERE state = :state AND id > :after ORDER BY id LIMIT :limit;
+SELECT {job} FROM jobs
+WHERE (state, id) > (:state, :after) AND (state, id) < (:state, '~')
+ORDER BY state, id LIMIT :limit;
 
 -- name: jobs_of_grant_id
-SELECT {job} FROM jobs WHERE grant_id = :grant_id AND state = :state AND id > :after AND {job_rest}
-ORDER BY id LIMIT :limit;
+SELECT {job} FROM jobs
+WHERE (grant_id, state, id) > (:grant_id, :state, :after) AND (grant_id, state, id) < (:grant_id, :state, '~') AND {job_rest}
+ORDER BY grant_id, state, id LIMIT :limit;
 
 -- name: jobs_of_batch
-SELECT {job} FROM jobs WHERE batch = :batch AND state = :state AND id > :after AND {job_rest}
-ORDER BY id LIMIT :limit;
+SELECT {job} FROM jobs
+WHERE (batch, state, id) > (:batch, :state, :after) AND (batch, state, id) < (:batch, :state, '~') AND batch IS NOT NULL AND {job_rest}
+ORDER BY batch, state, id LIMIT :limit;
 
 -- name: jobs_of_caller
-SELECT {job} FROM jobs WHERE caller = :caller AND state = :state AND id > :after AND {job_rest}
-ORDER BY id LIMIT :limit;
+SELECT {job} FROM jobs
+WHERE (caller, state, id) > (:caller, :state, :after) AND (caller, state, id) < (:caller, :state, '~') AND caller IS NOT NULL AND {job_rest}
+ORDER BY caller, state, id LIMIT :limit;
 
 -- name: jobs_of_name
-SELECT {job} FROM jobs WHERE name = :name AND state = :state AND id > :after AND {job_rest}
-ORDER BY id LIMIT :limit;
+SELECT {job} FROM jobs
+WHERE (name, state, id) > (:name, :state, :after) AND (name, state, id) < (:name, :state, '~') AND {job_rest}
+ORDER BY name, state, id LIMIT :limit;
 
 -- name: change_job
 WITH saved AS (

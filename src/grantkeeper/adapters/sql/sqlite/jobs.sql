@@ -8,6 +8,9 @@ ON CONFLICT DO NOTHING;
 -- name: job
 SELECT {job} FROM jobs WHERE id = ?1;
 
+-- name: job_of_key
+SELECT {job} FROM jobs WHERE name = ?1 AND grant_id = ?2 AND key = ?3;
+
 -- name: jobs
 SELECT {job} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit;
 

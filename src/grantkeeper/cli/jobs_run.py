@@ -1,0 +1,96 @@
+"""Working on jobs: ``grantkeeper jobs run``."""
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grantkeeper.cli.common import HUMAN, OK, UNAVAILABLE, Manner, hint, settings
+from grantkeeper.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from grantkeeper.jobs.definition import Definition
+    from grantkeeper.library.worker import Worker
+
+GRACE = 20
+MOST_AT_ONCE = 1000
+
+
+def run(*, app: str | None = None, at_once: int = 8, grace: int = GRACE, manner: Manner = HUMAN) -> int:
+    """
+    Work on the jobs that an app defines, until told to stop.
+
+    Any number of workers may run on one PostgreSQL; what one that dies was at goes on elsewhere.
+
+    Parameters
+    ----------
+    app
+        The module that defines the jobs; default GRANTKEEPER_JOBS_APP.
+    at_once
+        How many jobs run together.
+    grace
+        Seconds that running jobs are waited for when it is told to stop; what is left goes on elsewhere.
+    """
+    if not 1 <= at_once <= MOST_AT_ONCE:
+        raise InvalidRequest(f"--at-once is 1 to {MOST_AT_ONCE}")
+    if grace < 0:
+        raise InvalidRequest("--grace is 0 or more")
+    found = settings(need_clients=True)
+    name = app or found.jobs_app
+    if name is None:
+        raise InvalidRequest("--app must name the module that defines the jobs")
+    definitions = load(name)
+
+    from grantkeeper.library.worker import Worker
+    from grantkeeper.server.logs import configure
+
+    configure(found.log_format)
+    return asyncio.run(_work(Worker(found, definitions, at_once=at_once), definitions, grace))
+
+
+def load(name: str) -> "Mapping[str, Definition]":
+    """
+    The jobs of the module *name*.
+
+    Raises:
+        InvalidRequest: It cannot be imported, or has none.
+    """
+    from grantkeeper.jobs.definition import collected
+
+    module, _, attribute = name.partition(":")
+    # As `python -m` has it: what lies where the command is given.
+    if (here := os.fspath(Path.cwd())) not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = importlib.import_module(module)
+        if attribute:
+            found = getattr(found, attribute)
+        return collected(found)
+    except ModuleNotFoundError as error:
+        raise InvalidRequest(f"there is no module {error.name}; run this where it can be imported") from error
+    except (AttributeError, ValueError) as error:
+        raise InvalidRequest(str(error)) from error
+
+
+async def _work(worker: "Worker", definitions: "Mapping[str, Definition]", grace: int) -> int:
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    await worker.start()
+    print(f"working on {', '.join(sorted(definitions))}", flush=True)
+    stopping = asyncio.ensure_future(told.wait())
+    losing = asyncio.ensure_future(worker.lost.wait())
+    await asyncio.wait({stopping, losing}, return_when=asyncio.FIRST_COMPLETED)
+    lost = worker.lost.is_set()
+    stopping.cancel()
+    losing.cancel()
+    if lost:
+        # Others run what we were at: the sooner we end the better.
+        hint("this worker was taken for dead: it could not reach the database in time")
+    await worker.stop(seconds=0 if lost else grace)
+    return UNAVAILABLE if lost else OK

@@ -1,0 +1,123 @@
+"""Following jobs while they are done: one look after the other, shown to whoever watches."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final
+
+from grantkeeper.cli.common import lines
+from grantkeeper.model import ENDED, JobState
+
+if TYPE_CHECKING:
+    from grantkeeper.library.job_calls import JobPage
+    from grantkeeper.model import JobDescription
+
+COLUMNS: Final = ("id", "job", "grant", "state", "reason", "progress", "steps", "attempts", "due_at")
+RESTING: Final = ENDED | {JobState.PARKED}
+"""States in which there is nothing more to see until somebody does something."""
+
+WIDTH: Final = 24
+
+
+class Screen:
+    """
+    Lines on standard error that take the place of the ones before.
+
+    Where no person watches, only what is new is printed, below what was.
+
+    Args:
+        quiet: Show nothing.
+        terminal: Whether lines can be taken back; default what standard error is.
+    """
+
+    def __init__(self, *, quiet: bool = False, terminal: bool | None = None) -> None:
+        self._quiet = quiet
+        self._terminal = sys.stderr.isatty() if terminal is None else terminal
+        self._shown: Sequence[str] = ()
+
+    def show(self, now: Sequence[str]) -> None:
+        """These instead of the last."""
+        if self._quiet or now == self._shown:
+            return
+        if self._terminal:
+            self.wipe()
+            size = shutil.get_terminal_size()
+            # A line that wraps, or that scrolls away, could not be taken back.
+            now = [line[: size.columns - 1] for line in now[: size.lines - 1]]
+            new = now
+        else:
+            before = set(self._shown)
+            new = [line for line in now if line not in before]
+        for line in new:
+            print(line, file=sys.stderr)
+        sys.stderr.flush()
+        self._shown = now
+
+    def wipe(self) -> None:
+        """Take the lines back, where that can be done; the result will stand in their place."""
+        if self._terminal and self._shown:
+            print(f"\x1b[{len(self._shown)}A\x1b[J", end="", file=sys.stderr, flush=True)
+        if self._terminal:
+            self._shown = ()
+
+
+async def follow_job(
+    look: Callable[[], "Awaitable[JobDescription]"], screen: Screen, *, every: float
+) -> "JobDescription":
+    """*look* every so many seconds until the job rests; as it then is."""
+    while True:
+        job = await look()
+        screen.show([line(job)])
+        if job.state in RESTING:
+            screen.wipe()
+            return job
+        await asyncio.sleep(every)
+
+
+async def follow_page(look: Callable[[], "Awaitable[JobPage]"], screen: Screen, *, every: float) -> "JobPage":
+    """*look* every so many seconds until all jobs on the page rest; as they then are."""
+    while True:
+        page = await look()
+        screen.show(lines([row(job) for job in page.jobs], COLUMNS))
+        if all(job.state in RESTING for job in page.jobs):
+            screen.wipe()
+            return page
+        await asyncio.sleep(every)
+
+
+def row(job: "JobDescription") -> Mapping[str, object]:
+    """A job in columns."""
+    due = None if job.due_at is None else job.due_at.isoformat(timespec="seconds")
+    return {
+        "id": job.id,
+        "job": job.job,
+        "grant": job.grant,
+        "state": job.state,
+        "reason": job.reason,
+        "progress": progress(job),
+        "steps": job.steps,
+        "attempts": job.attempts,
+        "due_at": due,
+    }
+
+
+def progress(job: "JobDescription") -> str | None:
+    """How far it says it is."""
+    if job.of:
+        return f"{job.done}/{job.of}"
+    return str(job.done) if job.done else None
+
+
+def line(job: "JobDescription") -> str:
+    """A job on one line, with a bar where it knows how much there is to do."""
+    said: list[str] = [job.job, job.state]
+    if job.of:
+        full = min(WIDTH * job.done // job.of, WIDTH)
+        said.append(f"[{'#' * full}{'.' * (WIDTH - full)}]")
+    said += [text for text in (progress(job), job.doing) if text is not None]
+    if job.reason is not None:
+        said.append(job.reason)
+    if job.state is JobState.WAITING and job.due_at is not None:
+        said.append(f"until {job.due_at.isoformat(timespec='seconds')}")
+    return "  ".join(said)

@@ -1,0 +1,154 @@
+"""Where jobs are asked for: enqueued, looked at, cancelled, tried again. It writes rows, with no engine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from grantkeeper.errors import (
+    CallerNotAllowed,
+    GrantNotFound,
+    InvalidRequest,
+    JobEnded,
+    JobNotFound,
+    JobUnknown,
+    StoreConflict,
+)
+from grantkeeper.ids import uuid7
+from grantkeeper.jobs.schema import check
+from grantkeeper.model import Job, JobState, Order
+from grantkeeper.ports import Clock, Dice, JobQuery, JobStore, NodeStore
+
+KINDS = "jobs.kinds"
+
+KEPT: Final = timedelta(days=30)
+"""How long what is known of a cancelled job is kept."""
+
+LARGEST: Final = 64 * 1024
+"""Bytes of a job's parameters."""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What a worker has announced of a job."""
+
+    scopes: tuple[str, ...] = ()
+    per_grant: int | None = 1
+    schema: dict[str, Any] | None = None
+
+
+class Shelf(JobStore, NodeStore, Protocol):
+    """What the desk needs of a store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Writes what is wanted of a job into its row."""
+
+    store: Shelf
+    clock: Clock
+    dice: Dice
+
+    async def enqueue(
+        self,
+        name: str,
+        grant_id: str,
+        *,
+        parameters: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        caller: str | None = None,
+        rule: frozenset[str] = frozenset(),
+    ) -> tuple[Job, bool]:
+        """The job, and whether it is a new one."""
+        kind = (await self.kinds()).get(name)
+        if kind is None:
+            raise JobUnknown(f"no worker has announced a job named {name}")
+        scopes = frozenset(kind.scopes)
+        if rule and not (scopes and scopes <= rule):
+            raise CallerNotAllowed("the job needs scopes that the caller's rules do not allow")
+        encoded = msgspec.json.encode(parameters or {})
+        if len(encoded) > LARGEST:
+            raise InvalidRequest(f"the parameters are longer than {LARGEST} bytes")
+        if kind.schema is not None:
+            check(name, kind.schema, msgspec.json.decode(encoded))
+        now = self.clock.now()
+        job = Job(
+            id=uuid7(now, self.dice.bytes(10)),
+            name=name,
+            grant_id=grant_id,
+            state=JobState.QUEUED,
+            created_at=now,
+            parameters=encoded,
+            scopes=scopes,
+            caller=caller,
+            key=key,
+            per_grant=kind.per_grant,
+            order=Order.SUBMIT,
+        )
+        if await self.store.add_jobs([job]):
+            return job, True
+        if key is not None:
+            found = await self.store.job_of_key(name, grant_id, key)
+            if found is not None:
+                return found, False
+        raise GrantNotFound("there is no such grant")
+
+    async def get(self, job_id: str) -> Job:
+        job = await self.store.job(job_id)
+        if job is None:
+            raise JobNotFound("there is no such job")
+        return job
+
+    async def list(self, query: JobQuery) -> list[Job]:
+        return await self.store.jobs(query)
+
+    async def cancel(self, job_id: str) -> Job:
+        while True:
+            job = await self.get(job_id)
+            if job.state is JobState.CANCELLED:
+                return job
+            now = self.clock.now()
+            if job.state is JobState.DONE:
+                raise JobEnded("the job is done and cannot be cancelled", details={"state": job.state})
+            changed = replace(
+                job,
+                state=JobState.CANCELLED,
+                order=Order.SUSPEND,
+                ended_at=now,
+                keep_until=now + KEPT,
+                due_at=None,
+            )
+            try:
+                return await self.store.change_job(changed)
+            except StoreConflict:
+                continue
+
+    async def retry(self, job_id: str) -> Job:
+        while True:
+            job = await self.get(job_id)
+            if job.state in (JobState.DONE, JobState.CANCELLED):
+                raise JobEnded(
+                    f"the job is {job.state} and cannot be tried again", details={"state": job.state}
+                )
+            if job.state in (JobState.QUEUED, JobState.RUNNING):
+                return job
+            changed = replace(
+                job,
+                state=JobState.QUEUED,
+                order=Order.RESUME,
+                due_at=None,
+                ended_at=None,
+                keep_until=None,
+                reason=None,
+                note=None,
+                attempts=0,
+            )
+            try:
+                return await self.store.change_job(changed)
+            except StoreConflict:
+                continue
+
+    async def kinds(self) -> Mapping[str, Kind]:
+        said = await self.store.mark(KINDS)
+        return {} if said is None else msgspec.json.decode(said, type=dict[str, Kind])

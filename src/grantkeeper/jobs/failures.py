@@ -1,0 +1,112 @@
+"""What becomes of a job that cannot go on: a table of errors, and nothing else."""
+
+from dataclasses import dataclass
+
+from grantkeeper.errors import (
+    ApiError,
+    ConsentRequired,
+    GrantBlocked,
+    GrantkeeperError,
+    GrantNotFound,
+    HttpFailed,
+    InvalidRequest,
+    QuotaExceeded,
+    ScopeInsufficient,
+    TokenRefused,
+)
+from grantkeeper.model import JobState
+from grantkeeper.ports import StepsDiffer
+
+FIRST_PAUSE = 2.0
+LONGEST_PAUSE = 15 * 60.0
+QUOTA_PAUSE = 30.0
+"""Seconds after a quota error that names none (google-facts 9.3)."""
+
+
+class PermanentFailure(Exception):
+    """Raised by a job for what will not pass: it is not tried again. The text is shown to people."""
+
+
+class TryLater(Exception):
+    """Raised by a job that wants to be run again in *seconds*; no attempt is counted."""
+
+    def __init__(self, seconds: float, text: str = "the job asked to be run later") -> None:
+        super().__init__(text)
+        self.seconds = seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """
+    What becomes of the job.
+
+    Attributes:
+        reason: A word: of the error table, of a grant's reasons, or ``error``.
+        note: A sentence for people; nothing of Google's or of the user's is in it.
+        wait: Seconds until it goes on, where it waits.
+        counted: Whether this was one of its attempts.
+    """
+
+    state: JobState
+    reason: str
+    note: str
+    wait: float = 0.0
+    counted: bool = False
+
+
+def verdict(error: BaseException, *, attempts: int, most: int, roll: float) -> Verdict:
+    """
+    What *error* makes of a job.
+
+    Args:
+        attempts: Counted ones before this, since the job last got a step further.
+        most: How many there may be.
+        roll: In [0, 1), for the jitter of a pause.
+    """
+    if isinstance(error, ConsentRequired):
+        return Verdict(JobState.PARKED, str(error.details.get("reason", error.code)), error.text)
+    if isinstance(error, ScopeInsufficient):
+        return Verdict(JobState.PARKED, "missing_scopes", error.text)
+    if isinstance(error, GrantBlocked):
+        return Verdict(JobState.PARKED, error.code, error.text)
+    if isinstance(error, GrantNotFound):
+        return Verdict(JobState.CANCELLED, error.code, error.text)
+    if isinstance(error, TryLater):
+        return Verdict(JobState.WAITING, "asked_for_later", str(error), max(0.0, error.seconds))
+    if isinstance(error, QuotaExceeded):
+        # Nothing was done, and it may well last all day: no attempt is counted.
+        wait = QUOTA_PAUSE if error.retry_after is None else error.retry_after
+        return Verdict(JobState.WAITING, error.code, error.text, wait * (1.0 + roll / 4))
+    if _permanent(error):
+        return Verdict(JobState.FAILED, _reason(error), _note(error))
+    if attempts + 1 >= most:
+        return Verdict(
+            JobState.FAILED, _reason(error), f"{_note(error)}; tried {attempts + 1} times", counted=True
+        )
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**attempts) * (0.5 + roll / 2)
+    asked = error.retry_after if isinstance(error, GrantkeeperError) else None
+    return Verdict(JobState.WAITING, _reason(error), _note(error), max(pause, asked or 0.0), counted=True)
+
+
+def _permanent(error: BaseException) -> bool:
+    if isinstance(error, PermanentFailure | StepsDiffer | InvalidRequest):
+        return True
+    # A refused token was new: the grant is looked at again, and says what is wrong with it.
+    return isinstance(error, ApiError) and not error.retry and not isinstance(error, TokenRefused)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, GrantkeeperError):
+        return error.code
+    return "steps_differ" if isinstance(error, StepsDiffer) else "error"
+
+
+def _note(error: BaseException) -> str:
+    """A sentence; of an error that is not ours only its kind, for its text may hold anything."""
+    if isinstance(error, GrantkeeperError):
+        return error.text
+    if isinstance(error, PermanentFailure | StepsDiffer):
+        return str(error)[:500]
+    if isinstance(error, HttpFailed):
+        return "the network failed"
+    return f"the job raised {type(error).__name__}"

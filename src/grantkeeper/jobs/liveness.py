@@ -1,0 +1,110 @@
+"""
+Which workers live: each has a lease for as long as it does; what a dead one was at is run elsewhere.
+
+On PostgreSQL a killed process is noticed at once, on SQLite when its lease has run out.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from grantkeeper.errors import GrantkeeperError, StoreConflict, StoreUnavailable
+from grantkeeper.jobs.means import Means
+from grantkeeper.model import Lease
+from grantkeeper.ports import Release
+
+PREFIX = "worker:"
+LEASE = 6.0
+RENEWED_AFTER = 1.5
+LOOK_EVERY = 1.0
+
+
+class Liveness:
+    """
+    Our own lease, and an eye on those of others.
+
+    Args:
+        lost: Called when our lease is lost: others run our jobs now, and we must end.
+    """
+
+    def __init__(self, means: Means, lost: Callable[[], None]) -> None:
+        self._means = means
+        self._lost = lost
+        self._lease: Lease | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """
+        Take our lease; before the engine is started.
+
+        Raises:
+            StoreUnavailable: It cannot be had now.
+        """
+        claim = await self._means.store.take(
+            PREFIX + self._means.executor, self._means.executor, seconds=LEASE
+        )
+        if not isinstance(claim, Lease):
+            raise StoreUnavailable("another worker has our name", retry_after=LEASE)
+        self._lease = claim
+        self._tasks = [
+            asyncio.create_task(self._keep(claim), name="worker lease"),
+            asyncio.create_task(self._look(), name="dead workers"),
+        ]
+
+    async def stop(self, *, idle: bool) -> None:
+        """
+        End; after the engine.
+
+        Args:
+            idle: Nothing was left running: the lease is given back. Else it is left to run out,
+                and another worker recovers what was.
+        """
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if idle and self._lease is not None:
+            with suppress(StoreConflict, StoreUnavailable):
+                await self._means.store.commit(Release(self._lease))
+
+    async def _keep(self, lease: Lease) -> None:
+        clock = self._means.clock
+        until = clock.monotonic() + LEASE
+        while True:
+            await asyncio.sleep(RENEWED_AFTER)
+            asked = clock.monotonic()
+            try:
+                if await self._means.store.renew(lease, seconds=LEASE) is None:
+                    break
+                until = asked + LEASE
+            except StoreUnavailable:
+                if clock.monotonic() > until + LEASE:
+                    break
+        self._means.tell("worker.lost", level=logging.ERROR, executor=self._means.executor)
+        self._lost()
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await self.once()
+            except GrantkeeperError as error:
+                self._means.tell("worker.look", level=logging.WARNING, outcome=error.code)
+            except Exception as error:  # noqa: BLE001 - then nobody would look
+                self._means.tell(
+                    "worker.look", level=logging.ERROR, error=error, outcome=type(error).__name__
+                )
+
+    async def once(self) -> int:
+        """Have the engine run again what dead workers were at; how many jobs that were."""
+        store, count = self._means.store, 0
+        for name in await store.orphans(PREFIX):
+            claim = await store.take(name, self._means.executor, seconds=LEASE)
+            if not isinstance(claim, Lease):
+                continue
+            dead = name.removeprefix(PREFIX)
+            found = await self._means.engine.recover(dead)
+            await store.commit(Release(claim))
+            self._means.tell("worker.dead", level=logging.WARNING, executor=dead, jobs=found)
+            count += found
+        return count

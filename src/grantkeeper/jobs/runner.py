@@ -1,0 +1,136 @@
+"""
+One run of a job: from its row to what becomes of it.
+
+The row is written first and the engine told afterwards, by ending the run. A run that died in
+between is run again and finds in the row what was decided.
+"""
+
+import asyncio
+import logging
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from grantkeeper.errors import ConsentRequired, GrantBlocked
+from grantkeeper.jobs.context import JobContext, PlainJobContext
+from grantkeeper.jobs.definition import Definition
+from grantkeeper.jobs.failures import Verdict, verdict
+from grantkeeper.jobs.means import Means
+from grantkeeper.jobs.parking import park_others, woken_meanwhile
+from grantkeeper.jobs.row import Row
+from grantkeeper.jobs.work import Work
+from grantkeeper.jobs.yard import Yard
+from grantkeeper.model import ENDED, JobState, Order
+from grantkeeper.ports import Steps, Suspended
+
+ELSEWHERE = Verdict(JobState.WAITING, "job_unknown", "the worker that took it does not know it", 15.0)
+"""Another worker may: two apps can share a database."""
+
+KEPT_LARGEST = 64 * 1024
+"""Bytes of what a job returned that are kept in its row."""
+
+
+class Runner:
+    """Runs jobs for the engine; belongs to the loop of the keeper."""
+
+    def __init__(self, means: Means, yard: Yard) -> None:
+        self._means = means
+        self._yard = yard
+
+    async def run(self, job_id: str, steps: Steps) -> None:
+        """
+        See `grantkeeper.ports.Run`.
+
+        Raises:
+            Suspended: The job goes on later, or never.
+        """
+        job = await self._means.store.job(job_id)
+        if job is not None and job.state is JobState.DONE:
+            return
+        if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
+            # It was decided meanwhile, or by a run that died before the engine heard of it.
+            raise Suspended
+        row = Row(self._means.store, job)
+        definition = self._means.definitions.get(job.name)
+        if definition is None:
+            await self._write(row, None, ELSEWHERE)
+            raise Suspended
+        await row.change(
+            patient=True,
+            state=JobState.RUNNING,
+            started_at=job.started_at or self._means.clock.now(),
+            reason=None,
+            note=None,
+            due_at=None,
+            order=None,
+        )
+        self._means.tell("job.begun", job=job.id, name=job.name, grant=job.grant_id)
+        work = Work(self._means, row, steps)
+        try:
+            result = await self._do(work, definition)
+        except (Suspended, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the author's code may raise anything
+            await self._failed(work, definition, error)
+            raise Suspended from None
+        await self._done(work, definition, result)
+
+    async def _do(self, work: Work, definition: Definition) -> bytes:
+        arguments = definition.read(work.row.job.parameters)
+        home = asyncio.get_running_loop()
+        if definition.plain:
+            context = PlainJobContext(work, home, self._yard)
+            value = await self._yard.thread(partial(definition.function, context, **arguments))
+        else:
+            value = await self._yard.run(definition.function(JobContext(work, home, self._yard), **arguments))
+        result = msgspec.json.encode(value)
+        return result if len(result) <= KEPT_LARGEST else b'"(too large to be kept)"'
+
+    async def _done(self, work: Work, definition: Definition, result: bytes) -> None:
+        now = self._means.clock.now()
+        await work.row.change(
+            patient=True,
+            state=JobState.DONE,
+            result=result,
+            steps=work.recorded,
+            attempts=0,
+            ended_at=now,
+            keep_until=now + definition.keep,
+        )
+        self._means.tell("job.done", job=work.row.job.id, name=definition.name, steps=work.recorded)
+
+    async def _failed(self, work: Work, definition: Definition, error: Exception) -> None:
+        """Write down what *error* makes of the job."""
+        row = work.row
+        attempts = 0 if work.done_anew else row.job.attempts
+        found = verdict(error, attempts=attempts, most=definition.attempts, roll=self._means.dice.roll())
+        if found.reason == "error":
+            self._means.tell(
+                "job.raised", level=logging.WARNING, error=error, job=row.job.id, name=definition.name
+            )
+        await self._write(row, definition, found, attempts=attempts + found.counted, steps=work.recorded)
+        if found.state is not JobState.PARKED:
+            return
+        if isinstance(error, ConsentRequired | GrantBlocked) and await woken_meanwhile(
+            self._means.store, row.job
+        ):
+            await row.change(patient=True, state=JobState.QUEUED, order=Order.RESUME, reason=None, note=None)
+            return
+        await park_others(self._means.store, row.job)
+
+    async def _write(self, row: Row, definition: Definition | None, found: Verdict, **more: Any) -> None:
+        now = self._means.clock.now()
+        ended = found.state in ENDED
+        await row.change(
+            patient=True,
+            state=found.state,
+            reason=found.reason,
+            note=found.note,
+            due_at=now + timedelta(seconds=found.wait) if found.state is JobState.WAITING else None,
+            ended_at=now if ended else None,
+            keep_until=now + definition.keep if ended and definition is not None else None,
+            **more,
+        )
+        self._means.tell(f"job.{found.state}", job=row.job.id, name=row.job.name, reason=found.reason)

@@ -1,0 +1,152 @@
+"""
+Jobs that begin by the calendar, for every user who granted what they need.
+
+One worker of all looks, under a lease. When a schedule is due, the users are gone through page
+by page and a job is added for each; how far that has come is a mark, and each job has the due
+time as its key: a worker that dies in the middle is followed by another, and nobody gets two.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from grantkeeper.errors import GrantkeeperError
+from grantkeeper.ids import uuid7
+from grantkeeper.jobs.definition import Definition
+from grantkeeper.jobs.means import Means
+from grantkeeper.model import GrantState, Job, JobState, Lease, Order
+from grantkeeper.ports import GrantQuery, Release
+
+EVERY: Final = 2.0
+LEASE: Final = 30.0
+PAGE: Final = 200
+NAME: Final = "jobs:schedules"
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """
+    How far a schedule has come.
+
+    Attributes:
+        due: The newest time at which it was begun.
+        after: The last grant that was gone through; ``None``: all were.
+    """
+
+    due: datetime
+    after: str | None = None
+
+
+class Schedules:
+    """Belongs to the loop of the keeper."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._planned = [each for each in means.definitions.values() if each.calendar is not None]
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin, if there is anything to begin."""
+        if self._planned:
+            self._task = asyncio.create_task(self._work(), name="job schedules")
+
+    async def stop(self) -> None:
+        """End."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                await self.once()
+            except GrantkeeperError as error:
+                self._means.tell("jobs.schedules", level=logging.WARNING, outcome=error.code)
+            except Exception as error:  # noqa: BLE001 - then nothing would ever be begun again
+                self._means.tell(
+                    "jobs.schedules", level=logging.ERROR, error=error, outcome=type(error).__name__
+                )
+            await asyncio.sleep(EVERY)
+
+    async def once(self) -> None:
+        """Begin what is due, unless another worker is at it."""
+        store = self._means.store
+        claim = await store.take(NAME, self._means.dice.bytes(16).hex(), seconds=LEASE)
+        if not isinstance(claim, Lease):
+            return
+        try:
+            for definition in self._planned:
+                await self._begin(definition, claim)
+        finally:
+            await store.commit(Release(claim))
+
+    async def _begin(self, definition: Definition, lease: Lease) -> None:
+        assert definition.calendar is not None
+        store, mark = self._means.store, f"jobs:schedule:{definition.name}"
+        said = await store.mark(mark)
+        due = definition.calendar.last(self._means.clock.now())
+        if said is None:
+            # Known from now on: what was due before anybody knew of it is not made up for.
+            await store.set_mark(mark, msgspec.json.encode(Progress(due)))
+            return
+        progress = msgspec.json.decode(said, type=Progress)
+        if progress.after is None:
+            if due <= progress.due:
+                return
+            # Missed times are caught up with once.
+            progress = Progress(due, "")
+        while progress.after is not None:
+            renewed = await store.renew(lease, seconds=LEASE)
+            if renewed is None:
+                return
+            after = await fan_out(
+                self._means,
+                definition,
+                after=progress.after,
+                batch=f"{definition.name}@{progress.due.astimezone(UTC):%Y-%m-%dT%H:%M}",
+            )
+            progress = Progress(progress.due, after)
+            await store.set_mark(mark, msgspec.json.encode(progress))
+        self._means.tell("jobs.scheduled", name=definition.name, due=progress.due)
+
+
+async def fan_out(
+    means: Means,
+    definition: Definition,
+    *,
+    batch: str,
+    after: str = "",
+    parameters: Mapping[str, Any] | None = None,
+) -> str | None:
+    """
+    Add the job for a page of the users who granted what it needs; each gets one of a *batch*.
+
+    Returns:
+        Where to go on; ``None`` when all were gone through.
+    """
+    grants = await means.store.search(GrantQuery(state=GrantState.ACTIVE, after=after, limit=PAGE))
+    now = means.clock.now()
+    encoded = definition.write(parameters or {})
+    await means.store.add_jobs(
+        [
+            Job(
+                id=uuid7(now, means.dice.bytes(10)),
+                name=definition.name,
+                grant_id=grant.id,
+                state=JobState.QUEUED,
+                created_at=now,
+                parameters=encoded,
+                scopes=definition.scopes,
+                batch=batch,
+                key=batch,
+                per_grant=definition.per_grant,
+                order=Order.SUBMIT,
+            )
+            for grant in grants
+            if definition.scopes <= grant.granted
+        ]
+    )
+    return grants[-1].id if len(grants) == PAGE else None

@@ -1,0 +1,32 @@
+"""Whether parameters are such as a job takes, by the JSON schema that its worker announced."""
+
+from importlib.util import find_spec
+from typing import Any
+
+from grantkeeper.errors import InvalidRequest
+
+
+def check(name: str, schema: dict[str, Any], parameters: object) -> None:
+    """
+    Look at *parameters* of the job *name* before they are written down.
+
+    Where the package that reads schemas is not installed (extra `jobs`), the worker finds out instead.
+
+    Raises:
+        InvalidRequest: They do not fit; where, and what is wanted there, without what was given.
+    """
+    if find_spec("jsonschema") is None:
+        return
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    error = best_match(Draft202012Validator(schema).iter_errors(parameters))
+    if error is None:
+        return
+    place = ".".join(str(part) for part in error.absolute_path) or "the object"
+    wanted = error.validator_value if error.validator in ("type", "required", "enum") else error.validator
+    raise InvalidRequest(
+        f"the parameters are not those of the job {name}: {place} breaks {error.validator} {wanted}"
+        if wanted is not error.validator
+        else f"the parameters are not those of the job {name}: {place} breaks {error.validator}"
+    )

@@ -1,0 +1,182 @@
+"""
+Requests to Google's APIs in the name of a job's user.
+
+The token goes to Google's hosts and nowhere else. A quota that is used up is everybody's
+business: it is written down as a pause that all workers keep, so that no other job runs into
+the same wall; who has to wait longer than a moment gives his place to others.
+"""
+
+import asyncio
+import hashlib
+from base64 import urlsafe_b64encode
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from grantkeeper.errors import (
+    AnswerTooLarge,
+    ApiMisbehaved,
+    ApiUnavailable,
+    HttpFailed,
+    InvalidRequest,
+    Quota,
+    QuotaExceeded,
+    TokenRefused,
+)
+from grantkeeper.jobs.failures import QUOTA_PAUSE
+from grantkeeper.jobs.means import Means
+from grantkeeper.model import Job, Token
+from grantkeeper.protocol.api import api_failure, unanswered
+from grantkeeper.protocol.message import HttpRequest, HttpResponse
+
+LARGEST_ANSWER = 8 * 1024 * 1024
+SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+
+SHORT_WAIT: Final = 5.0
+"""Seconds that are waited in place; longer ones are left to the job's row."""
+
+TRIES: Final = 4
+"""How often a request is sent that may be sent again."""
+
+FIRST_PAUSE: Final = 0.5
+
+GOOGLES: Final = (".googleapis.com", ".googleusercontent.com", ".google.com")
+"""Ends of the names of hosts that may see a user's token."""
+
+
+class UserSession:
+    """The `grantkeeper.google.Session` of one job."""
+
+    def __init__(self, means: Means, job: Job) -> None:
+        self._means = means
+        self._job = job
+
+    def now(self) -> datetime:
+        """The keeper's time."""
+        return self._means.clock.now()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait."""
+        await asyncio.sleep(max(0.0, seconds))
+
+    async def token(self, min_ttl: int, rejected: str | None = None) -> Token:
+        """A token that opens what the job named, and lives so long."""
+        return await self._means.tokens.token(self._job.grant_id, self._job.scopes or None, min_ttl, rejected)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        json: Any = None,
+        seconds: float = 60.0,
+        largest: int = LARGEST_ANSWER,
+        idempotent: bool | None = None,
+        accept: Collection[int] = frozenset(),
+    ) -> HttpResponse:
+        """See `grantkeeper.google.Session.request`; the same errors."""
+        host = self._allowed(url)
+        sent = {name.lower(): value for name, value in (headers or {}).items()}
+        if json is not None:
+            body = msgspec.json.encode(json)
+            sent.setdefault("content-type", "application/json")
+        again = method.upper() in SAFE_METHODS if idempotent is None else idempotent
+        refused: str | None = None
+        for attempt in range(TRIES):
+            await self._turn(host)
+            token = await self.token(int(seconds) + 60, refused)
+            sent["authorization"] = f"Bearer {token.access_token.reveal()}"
+            try:
+                return await self._send(
+                    HttpRequest(method, url, body, dict(sent)), host, seconds, largest, accept
+                )
+            except TokenRefused:
+                # Nothing was done. A second new token that is refused is no matter of tokens.
+                if refused is not None:
+                    raise
+                refused = _fingerprint(token)
+            except ApiUnavailable as error:
+                may = again or not error.may_have_arrived
+                pause = error.retry_after or FIRST_PAUSE * 2**attempt * (0.5 + self._means.dice.roll() / 2)
+                if not may or attempt + 1 == TRIES or pause > SHORT_WAIT:
+                    raise
+                await asyncio.sleep(pause)
+            except QuotaExceeded as error:
+                await self._used_up(host, error)
+                if attempt + 1 == TRIES:
+                    raise
+        raise AssertionError("the last try returns or raises")
+
+    async def _send(
+        self, request: HttpRequest, host: str, seconds: float, largest: int, accept: Collection[int]
+    ) -> HttpResponse:
+        try:
+            response = await self._means.http.send(request, seconds=seconds, largest=largest)
+        except AnswerTooLarge as error:
+            raise ApiMisbehaved(f"{host} answered more than {largest} bytes") from error
+        except HttpFailed as error:
+            raise unanswered(host, error) from error
+        failure = api_failure(response, now=self.now(), accept=accept)
+        if failure is not None:
+            raise failure
+        return response
+
+    async def _turn(self, host: str) -> None:
+        """
+        Wait while a quota is paused.
+
+        Raises:
+            QuotaExceeded: It is paused for longer than a moment.
+        """
+        keys = self._keys(host)
+        while True:
+            paused = await self._means.store.paused(list(keys.values()))
+            left, whose = max(
+                ((paused.get(key, 0.0), whose) for whose, key in keys.items()), key=lambda found: found[0]
+            )
+            if left <= 0.0:
+                return
+            if left > SHORT_WAIT:
+                raise QuotaExceeded(f"the quota of {host} is used up", whose=whose, retry_after=left)
+            await asyncio.sleep(left)
+
+    async def _used_up(self, host: str, error: QuotaExceeded) -> None:
+        """
+        Tell all workers; nothing was done, so that it may be sent again after a short wait.
+
+        Raises:
+            QuotaExceeded: It lasts longer than a moment.
+        """
+        wait = QUOTA_PAUSE if error.retry_after is None else error.retry_after
+        await self._means.store.pause(self._keys(host)[error.whose], seconds=wait)
+        if wait > SHORT_WAIT:
+            raise error
+
+    def _keys(self, host: str) -> dict[Quota, str]:
+        return {Quota.USER: f"api:{host}:{self._job.grant_id}", Quota.PROJECT: f"api:{host}"}
+
+    def _allowed(self, url: str) -> str:
+        """
+        The host of *url*, as it counts for quotas.
+
+        Raises:
+            InvalidRequest: A user's token must not go there.
+        """
+        parts = urlsplit(url)
+        host, origin = parts.hostname or "", f"{parts.scheme}://{parts.netloc}"
+        if origin in self._means.hosts:
+            # An emulator is all of Google's hosts: the first part of the path tells them apart.
+            return parts.path.split("/")[1] or host
+        if parts.scheme == "https" and host.endswith(GOOGLES) and parts.port in (None, 443):
+            return host
+        raise InvalidRequest("a user's token is sent to Google's hosts by HTTPS, and to no other")
+
+
+def _fingerprint(token: Token) -> str:
+    digest = hashlib.sha256(token.access_token.reveal().encode()).digest()
+    return urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -1,0 +1,133 @@
+"""
+One run of a job, as the keeper's loop sees it: its steps, its tokens, its progress.
+
+The author's code runs elsewhere, on a loop or a thread of its own, where it may block
+without holding up leases and tokens; `grantkeeper.jobs.context` carries its wishes here.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Final
+
+from grantkeeper.errors import StoreConflict, StoreUnavailable
+from grantkeeper.jobs.means import Means
+from grantkeeper.jobs.row import Row
+from grantkeeper.jobs.session import UserSession
+from grantkeeper.model import Held
+from grantkeeper.ports import Release, Steps
+
+LARGEST_VALUE: Final = 1024 * 1024
+"""Bytes of a step's value."""
+
+TELL_EVERY: Final = 0.5
+"""Seconds between two writings of progress."""
+
+EXCLUSIVE_LEASE: Final = 15.0
+
+
+class Work:
+    """What a run may ask for. Belongs to the keeper's loop."""
+
+    def __init__(self, means: Means, row: Row, steps: Steps) -> None:
+        self.means = means
+        self.row = row
+        self.session = UserSession(means, row.job)
+        self.recorded = 0
+        self.done_anew = 0
+        self._steps = steps
+        self._failed = False
+        self._told_at = float("-inf")
+
+    async def step(self, name: str, call: Callable[[], Awaitable[bytes]]) -> bytes:
+        """
+        The value of the next step, now or from an earlier run.
+
+        Raises:
+            RuntimeError: An earlier step of this run failed.
+            ValueError: The value is too large to be recorded.
+        """
+        if self._failed:
+            raise RuntimeError(
+                "a step of this run has failed: let its error go up, or handle what you expect in the step"
+            )
+        anew: list[bool] = []
+
+        async def do() -> bytes:
+            anew.append(True)
+            value = await call()
+            if len(value) > LARGEST_VALUE:
+                raise ValueError(
+                    f"the step {name} returned {len(value)} bytes; keep large things elsewhere "
+                    "and return where they are"
+                )
+            return value
+
+        try:
+            value = await self._steps.step(name, do)
+        except BaseException:
+            self._failed = True
+            raise
+        self.recorded += 1
+        self.done_anew += len(anew)
+        return value
+
+    async def progress(self, done: int, of: int, doing: str | None) -> None:
+        """Write progress, unless it was written a moment ago; the last is always written."""
+        now = self.means.clock.monotonic()
+        if now - self._told_at < TELL_EVERY and done != of:
+            return
+        self._told_at = now
+        with suppress(StoreUnavailable):
+            await self.row.change(
+                quiet=True,
+                done=done,
+                of=of,
+                doing=None if doing is None else doing[:200],
+                steps=self.recorded,
+            )
+
+    @asynccontextmanager
+    async def exclusive(self, name: str) -> AsyncIterator[None]:
+        """Nobody else works under *name* for this grant meanwhile; waits until that is so."""
+        store, owner = self.means.store, self.means.dice.bytes(16).hex()
+        lease_name = f"job:{self.row.job.grant_id}:{name}"
+        claim = await store.take(lease_name, owner, seconds=EXCLUSIVE_LEASE)
+        while isinstance(claim, Held):
+            await asyncio.sleep(min(claim.remaining, 0.2))
+            claim = await store.take(lease_name, owner, seconds=EXCLUSIVE_LEASE)
+        me = asyncio.current_task()
+        assert me is not None
+        lost: list[bool] = []
+
+        async def keep() -> None:
+            until = self.means.clock.monotonic() + EXCLUSIVE_LEASE
+            while True:
+                await asyncio.sleep(EXCLUSIVE_LEASE / 5)
+                asked = self.means.clock.monotonic()
+                kept = None
+                with suppress(StoreUnavailable):
+                    kept = await store.renew(claim, seconds=EXCLUSIVE_LEASE)
+                    if kept is None:
+                        break
+                if kept is not None:
+                    until = asked + EXCLUSIVE_LEASE
+                elif self.means.clock.monotonic() > until - EXCLUSIVE_LEASE / 5:
+                    break
+            lost.append(True)
+            me.cancel()
+
+        keeper = asyncio.create_task(keep(), name=lease_name)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not lost:
+                raise
+            me.uncancel()
+            raise StoreUnavailable("the job's claim could not be kept", retry_after=5.0) from None
+        finally:
+            keeper.cancel()
+            await asyncio.gather(keeper, return_exceptions=True)
+            if not lost:
+                with suppress(StoreConflict, StoreUnavailable):
+                    await store.commit(Release(claim))

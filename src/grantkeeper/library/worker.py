@@ -1,0 +1,171 @@
+"""
+A worker: a keeper, an engine, and the jobs of an app, assembled on the keeper's own loop.
+
+The authors' code runs beside that loop, never on it.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from grantkeeper.jobs.announcing import announce
+from grantkeeper.jobs.definition import Definition
+from grantkeeper.jobs.dispatcher import Dispatcher
+from grantkeeper.jobs.liveness import Liveness
+from grantkeeper.jobs.means import Means
+from grantkeeper.jobs.runner import Runner
+from grantkeeper.jobs.schedules import Schedules
+from grantkeeper.jobs.yard import Yard
+from grantkeeper.library import adapters
+from grantkeeper.library.core import KeeperCore
+from grantkeeper.library.google_auth import GrantCredentials
+from grantkeeper.library.local import Keeper, LocalTokens
+from grantkeeper.library.loop import Home
+from grantkeeper.model import Token
+from grantkeeper.ports import Engine
+from grantkeeper.settings import Settings
+
+AT_ONCE = 8
+GRACE = 20.0
+"""Seconds that what runs is waited for when a worker ends; what is left is run elsewhere."""
+
+
+class CoreTokens:
+    """The tokens of a core, for jobs."""
+
+    def __init__(self, core: KeeperCore, home: Home[KeeperCore]) -> None:
+        self._core = core
+        self._home = home
+
+    async def token(
+        self, grant_id: str, scopes: frozenset[str] | None, min_ttl: int, rejected: str | None
+    ) -> Token:
+        return await self._core.access_token(grant_id, scopes=scopes, min_ttl=min_ttl, rejected=rejected)
+
+    def credentials(self, grant_id: str, scopes: frozenset[str] | None) -> Any:
+        return GrantCredentials(LocalTokens(self._home), grant_id, scopes)
+
+
+class _Parts:
+    """What lives on the keeper's loop."""
+
+    def __init__(
+        self, means: Means, yard: Yard, lost: asyncio.Event, told: asyncio.AbstractEventLoop
+    ) -> None:
+        self.means = means
+        self.yard = yard
+        self.dispatcher = Dispatcher(means)
+        self.liveness = Liveness(means, lambda: _tell(told, lost))
+        self.schedules = Schedules(means)
+        self.runner = Runner(means, yard)
+        self.running = 0
+
+
+class Worker:
+    """
+    Works on jobs until it is stopped; from any loop.
+
+    Attributes:
+        executor: Its name.
+        lost: Set when another worker took it for dead: it must end.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        definitions: Mapping[str, Definition],
+        *,
+        at_once: int = AT_ONCE,
+        engine: Engine | None = None,
+    ) -> None:
+        self._settings = settings
+        self._definitions = definitions
+        self._at_once = at_once
+        self._engine = engine
+        self._keeper = Keeper.open(settings=settings)
+        self._parts: _Parts | None = None
+        self.executor = ""
+        self.lost = asyncio.Event()
+
+    @property
+    def keeper(self) -> Keeper:
+        """The keeper it works with."""
+        return self._keeper
+
+    async def start(self) -> None:
+        """
+        Begin.
+
+        Raises:
+            SettingsInvalid: Something in the settings cannot be used, or an extra is missing.
+            StoreUnavailable: A database cannot be opened now.
+        """
+        here = asyncio.get_running_loop()
+        home = self._keeper._home
+
+        async def begin(core: KeeperCore) -> _Parts:
+            means = Means(
+                store=core.store,
+                engine=self._engine or adapters.engine(self._settings),
+                http=core.http,
+                tokens=CoreTokens(core, home),
+                clock=core.clock,
+                dice=core.dice,
+                definitions=self._definitions,
+                executor=core.nodes.id,
+                hosts=_emulators(core),
+            )
+            parts = _Parts(means, Yard(2 * self._at_once), self.lost, here)
+            await announce(means)
+            core.on_change(parts.dispatcher.heard)
+            await parts.liveness.start()
+            await means.engine.start(parts.runner.run, executor=means.executor, at_once=self._at_once)
+            parts.dispatcher.start()
+            parts.schedules.start()
+            return parts
+
+        try:
+            self._parts = await home.ask(begin)
+        except BaseException:
+            await self._keeper.aclose()
+            raise
+        self.executor = self._parts.means.executor
+
+    async def stop(self, *, seconds: float = GRACE) -> None:
+        """Begin nothing more, wait up to *seconds* for what runs, and let go."""
+        parts, self._parts = self._parts, None
+
+        async def end(core: KeeperCore) -> None:
+            assert parts is not None
+            await parts.schedules.stop()
+            await parts.dispatcher.stop()
+            await parts.means.engine.stop(seconds=seconds)
+            parts.yard.close()
+            # Whatever was cut off: its rows say that it runs, and the lapsed lease that it does not.
+            await parts.liveness.stop(idle=False)
+
+        if parts is not None:
+            await self._keeper._home.ask(end)
+        await self._keeper.aclose()
+
+    async def __aenter__(self) -> "Worker":
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+
+def _emulators(core: KeeperCore) -> frozenset[str]:
+    """Issuers on this machine: they are all of Google's hosts at once."""
+    found = set()
+    for client in core.means.clients.values():
+        parts = urlsplit(client.issuer)
+        if parts.scheme == "http":
+            found.add(f"{parts.scheme}://{parts.netloc}")
+    return frozenset(found)
+
+
+def _tell(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> None:
+    loop.call_soon_threadsafe(event.set)

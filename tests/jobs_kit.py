@@ -1,0 +1,29 @@
+"""What tests of the faces of jobs need of a worker, without one: names announced, rows moved on."""
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from grantkeeper.jobs.desk import KINDS, Kind
+from grantkeeper.model import Job
+from grantkeeper.ports import Store
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+async def announce(store: Store, name: str, *, scopes: Collection[str] = ()) -> None:
+    """A worker says that it can do jobs of that name."""
+    said = await store.mark(KINDS)
+    kinds = {} if said is None else msgspec.json.decode(said, type=dict[str, Kind])
+    kinds[name] = Kind(scopes=tuple(sorted(scopes)))
+    await store.set_mark(KINDS, msgspec.json.encode(kinds))
+
+
+async def moved(store: Store, job_id: str, **changes: Any) -> Job:
+    """A worker writes how the job stands now; what the engine was to be told has been told."""
+    job = await store.job(job_id)
+    assert job is not None
+    return await store.change_job(replace(job, **{"order": None, **changes}))
