@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 import requests
 from book import Book, Visitor
-from places import ADDING, PICKER_API, PICKING, READING, Folder
+from places import ADDING, EXPORT, PICKER_API, PICKING, READING, Folder
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -25,11 +25,15 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from grantkeeper import Keeper
-from grantkeeper.errors import ConsentRequired, GrantkeeperError, GrantNotFound
+from grantkeeper.errors import ConsentRequired, GrantkeeperError, GrantNotFound, JobNotFound
+from grantkeeper.library.job_calls import JobCalls
+from grantkeeper.model import JobDescription
 from grantkeeper.settings import load_settings
 
 HERE = Path(__file__).parent
-SCOPES = ("openid", "email", "profile", PICKING, ADDING, READING)
+NEEDED = (PICKING, ADDING, READING)
+SCOPES = ("openid", "email", "profile", *NEEDED, EXPORT)
+"""What is asked for; without the last there is no nightly export, and all else works."""
 SESSION, STATE = "photos-session", "photos-state"
 POLL, LOOK, STREAM, TIMEOUT = 2.0, 0.4, 20.0, 30.0
 """Seconds between two looks at the picker, and at the jobs; of a stream; and that Google may take to answer."""
@@ -45,16 +49,19 @@ SAFE = {
 templates = Jinja2Templates(HERE / "templates")
 
 
-def create_app(keeper: Keeper | None = None, folder: Folder | None = None) -> Starlette:
-    """The app; keeper and folder are those of the settings unless a test brings its own."""
+def create_app(
+    keeper: Keeper | None = None, folder: Folder | None = None, jobs: JobCalls | None = None
+) -> Starlette:
+    """The app; keeper, its jobs and the folder are those of the settings unless a test brings its own."""
     folder = folder or Folder.here()
     keeper = keeper or Keeper.open(settings=load_settings())
+    jobs = jobs or keeper.jobs
     book = Book(folder.root / "app.db")
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with keeper:
-            polling = asyncio.create_task(_poll(keeper, book))
+            polling = asyncio.create_task(_poll(keeper, jobs, book))
             yield
             polling.cancel()
 
@@ -79,7 +86,7 @@ def create_app(keeper: Keeper | None = None, folder: Folder | None = None) -> St
             Mount("/auth", keeper.asgi()),
         ],
     )
-    app.state.keeper, app.state.book, app.state.folder = keeper, book, folder
+    app.state.keeper, app.state.jobs, app.state.book, app.state.folder = keeper, jobs, book, folder
     return app
 
 
@@ -90,7 +97,9 @@ async def home(request: Request) -> Response:
     """Your jobs; or, to a stranger, what this is."""
     visitor = _visitor(request)
     if visitor is None:
-        return templates.TemplateResponse(request, "welcome.html", {"trouble": request.query_params.get("trouble")})
+        return templates.TemplateResponse(
+            request, "welcome.html", {"trouble": request.query_params.get("trouble")}
+        )
     return templates.TemplateResponse(
         request, "home.html", {"visitor": visitor, **await _standing(request, visitor)}
     )
@@ -108,7 +117,10 @@ async def picture(request: Request) -> Response:
     visitor = _visitor_or_away(request)
     folder: Folder = request.app.state.folder
     try:
-        path = folder.previews(visitor.grant, request.path_params["job"]) / Path(request.path_params["name"]).name
+        path = (
+            folder.previews(visitor.grant, request.path_params["job"])
+            / Path(request.path_params["name"]).name
+        )
     except ValueError:
         raise HTTPException(404) from None
     if not path.is_file():
@@ -162,7 +174,7 @@ async def back(request: Request) -> Response:
         return RedirectResponse("/?trouble=declined", 303)
     keeper: Keeper = request.app.state.keeper
     redeemed = await keeper.connected(query["result"])
-    if redeemed.missing_scopes:
+    if not redeemed.missing_scopes.isdisjoint(NEEDED):
         return RedirectResponse("/?trouble=scopes", 303)
     name = redeemed.profile.name if redeemed.profile and redeemed.profile.name else "you"
     response = RedirectResponse("/", 303)
@@ -211,28 +223,34 @@ async def cancel_pick(request: Request) -> Response:
     for one in book.picks(visitor.grant):
         if one.session == request.path_params["session"]:
             book.close_pick(one.session)
-            await run_in_threadpool(_picker, request.app.state.keeper, visitor.grant, "DELETE", f"/sessions/{one.session}")
+            await run_in_threadpool(
+                _picker, request.app.state.keeper, visitor.grant, "DELETE", f"/sessions/{one.session}"
+            )
     return RedirectResponse("/", 303)
 
 
 async def retry(request: Request) -> Response:
     """Go on with the step that failed."""
     job = await _job(request, _visitor_or_away(request))
-    await request.app.state.keeper.jobs.retry(job.id)
+    await request.app.state.jobs.retry(job.id)
     return RedirectResponse("/", 303)
 
 
-async def _poll(keeper: Keeper, book: Book) -> None:
+async def _poll(keeper: Keeper, jobs: JobCalls, book: Book) -> None:
     """Ask Google about every visit that is not over; hand what was picked to the workers."""
     while True:
         for one in book.picks():
             with suppress(GrantkeeperError, requests.RequestException):
-                session = await run_in_threadpool(_picker, keeper, one.grant, "GET", f"/sessions/{one.session}")
+                session = await run_in_threadpool(
+                    _picker, keeper, one.grant, "GET", f"/sessions/{one.session}"
+                )
                 if session is not None and not session.get("mediaItemsSet"):
                     continue
                 if session is not None:
                     # The key: whoever dies between these two lines enqueues the same job again, and not another.
-                    await keeper.jobs.enqueue("enhance", one.grant, {"session": one.session}, key=one.session)
+                    await jobs.enqueue(
+                        "enhance", one.grant, parameters={"session": one.session}, key=one.session
+                    )
                 book.close_pick(one.session)
         await asyncio.sleep(POLL)
 
@@ -253,20 +271,22 @@ def _picker(keeper: Keeper, grant: str, method: str, path: str) -> Any:
 
 
 async def _standing(request: Request, visitor: Visitor) -> dict[str, Any]:
-    keeper: Keeper = request.app.state.keeper
-    jobs = await keeper.jobs.list(grant=visitor.grant)
-    return {
-        "picks": request.app.state.book.picks(visitor.grant),
-        "jobs": sorted(jobs, key=lambda job: job.created_at, reverse=True),
-    }
+    jobs: JobCalls = request.app.state.jobs
+    found, cursor = await jobs.list(grant=visitor.grant, job="enhance")
+    while cursor is not None:
+        more, cursor = await jobs.list(grant=visitor.grant, job="enhance", cursor=cursor)
+        found += more
+    return {"picks": request.app.state.book.picks(visitor.grant), "jobs": found[::-1]}
 
 
-def _shown(request: Request, job: Any) -> dict[str, Any]:
+def _shown(request: Request, job: JobDescription) -> dict[str, Any]:
     folder: Folder = request.app.state.folder
-    made = sorted(folder.previews(job.grant_id, job.id).glob("*-after.jpg"))
-    result = json.loads(job.result) if job.result else {"photos": [], "album": None}
+    made = sorted(folder.previews(job.grant, job.id).glob("*-after.jpg"))
+    result = job.result or {"photos": [], "album": None}
     names = {photo["number"]: photo["name"] for photo in result["photos"]}
-    pairs = [(path.name[:4], names.get(int(path.name[:4]), f"Photo {int(path.name[:4]) + 1}")) for path in made]
+    pairs = [
+        (path.name[:4], names.get(int(path.name[:4]), f"Photo {int(path.name[:4]) + 1}")) for path in made
+    ]
     return {
         "job": job,
         "album": result["album"],
@@ -275,11 +295,12 @@ def _shown(request: Request, job: Any) -> dict[str, Any]:
     }
 
 
-async def _job(request: Request, visitor: Visitor, job_id: str | None = None) -> Any:
+async def _job(request: Request, visitor: Visitor, job_id: str | None = None) -> JobDescription:
     """A job of the user's own; another's is not there."""
-    wanted = job_id or request.path_params["job"]
-    for job in await request.app.state.keeper.jobs.list(grant=visitor.grant):
-        if job.id == wanted:
+    jobs: JobCalls = request.app.state.jobs
+    with suppress(JobNotFound):
+        job = await jobs.get(job_id or request.path_params["job"])
+        if job.grant == visitor.grant:
             return job
     raise HTTPException(404)
 
@@ -328,5 +349,3 @@ async def _trouble(request: Request, error: Exception) -> Response:
     hint = error.hint if isinstance(error, GrantkeeperError) else ""
     values = {"text": str(error), "hint": hint}
     return templates.TemplateResponse(request, "trouble.html", values, status_code=503)
-
-

@@ -57,7 +57,8 @@ class Book:
         """Whose session it is."""
         with self._open() as db:
             found = db.execute(
-                "SELECT grant_id, name FROM visits WHERE token_hash = ? AND until > ?", [_hash(token), time.time()]
+                "SELECT grant_id, name FROM visits WHERE token_hash = ? AND until > ?",
+                [_hash(token), time.time()],
             ).fetchone()
         return None if found is None else Visitor(*found)
 
@@ -76,7 +77,8 @@ class Book:
         with self._open() as db:
             db.execute("DELETE FROM picks WHERE opened < ?", [time.time() - PICK_LIFE])
             found = db.execute(
-                "SELECT session, grant_id FROM picks WHERE ?1 IS NULL OR grant_id = ?1 ORDER BY opened", [grant]
+                "SELECT session, grant_id FROM picks WHERE ?1 IS NULL OR grant_id = ?1 ORDER BY opened",
+                [grant],
             ).fetchall()
         return [Pick(*row) for row in found]
 

@@ -30,22 +30,22 @@ async def enhance(ctx: JobContext, session: str) -> dict[str, Any]:
     and one call creates fifty items. Google counts calls, and wants one `batchCreate` at a time.
     """
     visit = Visit(ctx, session)
-    picked = await ctx.step("list", visit.listed)
-    album = await ctx.step("album", visit.album)
+    picked = await ctx.named_step("list", visit.listed)
+    album = await ctx.named_step("album", visit.album)
     made = []
     for first in range(0, len(picked), MOST_PER_CALL):
         ready = []
         for number, item in enumerate(picked[first : first + MOST_PER_CALL], first):
-            await ctx.progress(len(made), len(picked), f"Improving {item['name']}")
-            photo = await ctx.step(f"improve {number}", partial(visit.improved, number, item))
+            await ctx.progress(len(made), len(picked), "Improving")
+            photo = await ctx.named_step(f"improve {number}", visit.improved, number, item)
             made.append({"number": number, "name": item["name"], "trouble": photo.get("trouble")})
             if photo.get("trouble"):
                 continue
-            upload = await ctx.step(f"begin {number}", partial(visit.begun, photo))
-            token = await ctx.step(f"upload {number}", partial(visit.uploaded, photo, upload))
+            upload = await ctx.named_step(f"begin {number}", visit.begun, photo)
+            token = await ctx.named_step(f"upload {number}", visit.uploaded, photo, upload)
             ready.append(photo | {"token": token})
-        await ctx.step(f"create from {first}", partial(visit.created, ready, album["id"]))
-    await ctx.step("close", visit.closed)
+        await ctx.named_step(f"create from {first}", visit.created, ready, album["id"])
+    await ctx.named_step("close", visit.closed)
     await ctx.progress(sum(not one["trouble"] for one in made), len(picked), "Done")
     return {"album": album["url"], "photos": made}
 
@@ -118,7 +118,9 @@ class Visit:
         better = await asyncio.to_thread(improve, original)
         before, after = await asyncio.to_thread(lambda: (preview(original), preview(better)))
         name = f"{photo['number']:04d}"
-        await asyncio.to_thread(put, self._previews, {f"{name}-before.jpg": before, f"{name}-after.jpg": after})
+        await asyncio.to_thread(
+            put, self._previews, {f"{name}-before.jpg": before, f"{name}-after.jpg": after}
+        )
         await asyncio.to_thread(put, self._work, {name: better})
         return better
 

@@ -1,7 +1,6 @@
 """A second job in fifty lines: every night, what the app keeps for a user goes to that user's own Drive."""
 
 import json
-from functools import partial
 from typing import Any
 
 from places import DRIVE_API, EXPORT, Folder
@@ -12,7 +11,7 @@ from grantkeeper.google.drive import Drive
 NAME = "brighter.json"
 
 
-@job(scopes=[EXPORT], every="day at 03:00")
+@job(scopes=[EXPORT], cron="0 3 * * *")
 async def export(ctx: JobContext) -> dict[str, Any]:
     """
     Write the user's history into the app's hidden folder in Drive (``appDataFolder``).
@@ -21,13 +20,13 @@ async def export(ctx: JobContext) -> dict[str, Any]:
     new content, so that a night that is played twice leaves one file.
     """
     drive = Drive(ctx.http, base=DRIVE_API)
-    history = await ctx.step("gather", partial(gathered, ctx.grant_id))
+    history = await ctx.step(gathered, ctx.grant_id)
     content = json.dumps(history, indent=1).encode()
-    file = await ctx.step("write", partial(written, drive, content))
+    file = await ctx.step(written, drive, content)
     return {"file": file, "jobs": len(history["jobs"])}
 
 
-async def gathered(grant_id: str) -> dict[str, Any]:
+def gathered(grant_id: str) -> dict[str, Any]:
     """What the app keeps: which jobs there were, and how many photos each improved."""
     root = Folder.here().root / grant_id
     jobs = sorted(path.parent for path in root.glob("*/previews"))

@@ -29,6 +29,7 @@ from tests.google.kit import EmulatorSession
 
 pytestmark = pytest.mark.browser
 
+
 @pytest.fixture
 def site(
     google: GoogleEmulator,  # noqa: F811
@@ -58,9 +59,11 @@ def test_from_sign_in_to_before_and_after(site: Site, page: Page) -> None:
     complaints: list[str] = []
     page.on(
         "console",
-        lambda message: complaints.append(message.text)
-        if message.type == "error" and message.location["url"].startswith(site.url)
-        else None,
+        lambda message: (
+            complaints.append(message.text)
+            if message.type == "error" and message.location["url"].startswith(site.url)
+            else None
+        ),
     )
     page.on("pageerror", lambda error: complaints.append(str(error)))
 

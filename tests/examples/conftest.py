@@ -4,7 +4,6 @@ import base64
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-
 import jobs
 import pytest
 from dull import dull

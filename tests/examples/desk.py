@@ -2,14 +2,15 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from grantkeeper.model import Job, JobState
+from grantkeeper.errors import JobNotFound
+from grantkeeper.library.job_calls import JobPage
+from grantkeeper.model import JobDescription, JobState, QueuedJob
 
 
 class Killed(BaseException):
@@ -20,36 +21,45 @@ class Desk:
     """What ``keeper.jobs`` offers to the app; nothing is done by itself."""
 
     def __init__(self) -> None:
-        self.kept: list[Job] = []
+        self.kept: list[JobDescription] = []
         self.retried: list[str] = []
 
     async def enqueue(
-        self, name: str, grant: str, parameters: dict[str, Any] | None = None, *, key: str | None = None
-    ) -> Job:
-        for job in self.kept:
-            if (job.name, job.grant_id, job.key) == (name, grant, key):
-                return job
-        made = Job(
+        self, job: str, grant_id: str, *, parameters: dict[str, Any], key: str | None = None
+    ) -> QueuedJob:
+        for one in self.kept:
+            if (one.job, one.grant, one.key) == (job, grant_id, key):
+                return QueuedJob(id=one.id, state=one.state)
+        made = JobDescription(
             id=f"job-{len(self.kept)}",
-            name=name,
-            grant_id=grant,
+            job=job,
+            grant=grant_id,
             state=JobState.QUEUED,
             created_at=datetime(2026, 11, 28, 6, len(self.kept), tzinfo=UTC),
-            parameters=json.dumps(parameters or {}).encode(),
+            parameters=parameters,
             key=key,
         )
         self.kept.append(made)
-        return made
+        return QueuedJob(id=made.id, state=made.state)
 
-    async def list(self, *, grant: str) -> list[Job]:
-        return [job for job in self.kept if job.grant_id == grant]
+    async def get(self, job_id: str) -> JobDescription:
+        for one in self.kept:
+            if one.id == job_id:
+                return one
+        raise JobNotFound(job_id)
+
+    async def list(self, *, grant: str, job: str, cursor: str | None = None) -> JobPage:
+        """One job on a page, so that there are several."""
+        mine = [one for one in self.kept if (one.grant, one.job) == (grant, job)]
+        at = int(cursor or 0)
+        return JobPage(tuple(mine[at : at + 1]), str(at + 1) if at + 1 < len(mine) else None)
 
     async def retry(self, job_id: str) -> None:
         self.retried.append(job_id)
 
     def change(self, job_id: str, **changes: Any) -> None:
         """A job as a worker would write it down."""
-        self.kept = [replace(job, **changes) if job.id == job_id else job for job in self.kept]
+        self.kept = [replace(one, **changes) if one.id == job_id else one for one in self.kept]
 
 
 class Context:
@@ -77,7 +87,7 @@ class Context:
         self.done: list[str] = []
         """Steps that this run did."""
 
-    async def step(self, name: str, call: Callable[[], Awaitable[Any]]) -> Any:
+    async def named_step(self, name: str, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         place, self._at = self._at, self._at + 1
         if place < len(self._records):
             recorded, value = self._records[place]
@@ -85,7 +95,7 @@ class Context:
             return json.loads(value)
         if self._killed(name, "before"):
             raise Killed(name)
-        value = json.dumps(await call())
+        value = json.dumps(await function(*args))
         self.done.append(name)
         if self._killed(name, "unrecorded"):
             raise Killed(name)
@@ -99,37 +109,3 @@ class Context:
     async def exclusive(self, name: str) -> AsyncIterator[None]:
         await asyncio.sleep(0)
         yield
-
-
-class Hands:
-    """
-    A worker for a desk: does its queued jobs one after the other, in a thread of its own.
-
-    Args:
-        run: Does one job, given the job, what it may record and where it tells its progress.
-    """
-
-    def __init__(self, desk: Desk, run: Callable[[Job, Callable[[int, int, str], None]], Awaitable[Any]]) -> None:
-        self._desk, self._run = desk, run
-        self._ending = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._work()), daemon=True)
-
-    def __enter__(self) -> "Hands":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._ending.set()
-        self._thread.join(30)
-
-    async def _work(self) -> None:
-        while not self._ending.is_set():
-            for job in [one for one in self._desk.kept if one.state is JobState.QUEUED]:
-                self._desk.change(job.id, state=JobState.RUNNING)
-
-                def told(done: int, of: int, doing: str, job_id: str = job.id) -> None:
-                    self._desk.change(job_id, done=done, of=of, doing=doing)
-
-                result = await self._run(job, told)
-                self._desk.change(job.id, state=JobState.DONE, result=json.dumps(result).encode())
-            await asyncio.sleep(0.05)

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import app as photo_app
 import pytest
@@ -15,6 +15,7 @@ from places import Folder
 from grantkeeper import Keeper
 from grantkeeper.adapters.sealing import generate_keys
 from grantkeeper.demo.stage import free_ports
+from grantkeeper.library.job_calls import JobCalls
 from grantkeeper.settings import load_settings
 from grantkeeper.testing.google import GoogleEmulator
 from tests.examples.desk import Desk
@@ -57,9 +58,8 @@ def serving(google: GoogleEmulator, place: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(photo_app, "POLL", 0.1)
     keeper = Keeper.open(settings=load_settings({}, place))
     desk, folder = Desk(), Folder(place / "photos")
-    keeper.jobs = desk  # type: ignore[attr-defined]
     config = uvicorn.Config(
-        photo_app.create_app(keeper, folder), host="127.0.0.1", port=port, log_level="warning",
+        photo_app.create_app(keeper, folder, cast("JobCalls", desk)), host="127.0.0.1", port=port, log_level="warning",
         timeout_graceful_shutdown=1,
     )  # fmt: skip
     server = uvicorn.Server(config)

@@ -31,7 +31,10 @@ def signed_in(site: Site, email: str = ADA, **consent: str) -> Iterator[httpx.Cl
         base_url=site.url, headers={"Origin": site.url}, follow_redirects=True, timeout=30
     ) as browser:
         page = browser.get("/sign-in")
-        for form in [{"step": "account", "email": email}, {"step": "consent", "decision": "allow", **consent}]:
+        for form in [
+            {"step": "account", "email": email},
+            {"step": "consent", "decision": "allow", **consent},
+        ]:
             action = re.search(r'action="([^"]+)"', page.text)
             assert action, page.text
             page = browser.post(urljoin(str(page.url), action[1].replace("&amp;", "&")), data=form)
@@ -53,7 +56,12 @@ def test_a_stranger_is_told_what_this_is_and_gets_no_further(site: Site):
     """
     with httpx.Client(base_url=site.url, headers={"Origin": site.url}) as browser:
         assert "Sign in with Google" in browser.get("/").text
-        for method, path in [("GET", "/jobs/x"), ("GET", "/events"), ("POST", "/picks"), ("POST", "/forget-me")]:
+        for method, path in [
+            ("GET", "/jobs/x"),
+            ("GET", "/events"),
+            ("POST", "/picks"),
+            ("POST", "/forget-me"),
+        ]:
             answer = browser.request(method, path)
             assert (303, "/") == (answer.status_code, answer.headers["location"])
 
@@ -82,7 +90,7 @@ def test_what_is_picked_becomes_one_job(site: Site):
         until(lambda: site.desk.kept)
 
         (job,) = site.desk.kept
-        assert ("enhance", JobState.QUEUED) == (job.name, job.state)
+        assert ("enhance", JobState.QUEUED) == (job.job, job.state)
         until(lambda: "Waiting for your choice" not in browser.get("/").text)
         assert "Waits for its turn" in browser.get("/").text
         assert 1 == len(site.desk.kept)
@@ -143,7 +151,7 @@ def test_another_user_sees_neither_job_nor_picture(site: Site):
         site.google.post("pick", {"email": ADA, "count": 1})
         until(lambda: site.desk.kept)
         (job,) = site.desk.kept
-        put(site.folder.previews(job.grant_id, job.id), {"0000-after.jpg": b"a picture"})
+        put(site.folder.previews(job.grant, job.id), {"0000-after.jpg": b"a picture"})
         paths = [f"/jobs/{job.id}", f"/jobs/{job.id}/pictures/0000-after.jpg"]
 
         assert [200, 200] == [ada.get(path).status_code for path in paths]
@@ -160,7 +168,7 @@ def test_whoever_leaves_is_forgotten(site: Site):
         browser.post("/picks", follow_redirects=False)
         site.google.post("pick", {"email": ADA, "count": 1})
         until(lambda: site.desk.kept)
-        grant = site.desk.kept[0].grant_id
+        grant = site.desk.kept[0].grant
         put(site.folder.previews(grant, "job-0"), {"0000-after.jpg": b"a picture"})
 
         assert "Sign in with Google" in browser.post("/forget-me").text

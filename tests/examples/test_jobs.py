@@ -14,7 +14,6 @@ from tests.examples.conftest import ADA, PICTURES, add
 from tests.examples.desk import Context, Killed
 from tests.google.kit import EmulatorSession
 
-
 pytestmark = pytest.mark.anyio
 
 
