@@ -36,7 +36,7 @@ SCOPES = ("openid", "email", "profile", *NEEDED, EXPORT)
 """What is asked for; without the last there is no nightly export, and all else works."""
 SESSION, STATE = "photos-session", "photos-state"
 POLL, LOOK, STREAM, TIMEOUT = 2.0, 0.4, 20.0, 30.0
-"""Seconds between two looks at the picker, and at the jobs; of a stream; and that Google may take to answer."""
+"""Seconds: between two looks at the picker, and at the jobs; of a stream; that Google may take to answer."""
 
 CSP = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
 SAFE = {
@@ -190,7 +190,7 @@ async def sign_out(request: Request) -> Response:
 
 
 async def forget_me(request: Request) -> Response:
-    """Access is taken back at Google, jobs end, and nothing of the user stays here; the album is the user's."""
+    """Give the access back, end the jobs, delete all that is here of the user; the album stays."""
     visitor = _visitor_or_away(request)
     await request.app.state.keeper.forget(visitor.grant)
     request.app.state.book.forget(visitor.grant)
@@ -247,7 +247,7 @@ async def _poll(keeper: Keeper, jobs: JobCalls, book: Book) -> None:
                 if session is not None and not session.get("mediaItemsSet"):
                     continue
                 if session is not None:
-                    # The key: whoever dies between these two lines enqueues the same job again, and not another.
+                    # With the key, whoever dies before the next line enqueues the same job again.
                     await jobs.enqueue(
                         "enhance", one.grant, parameters={"session": one.session}, key=one.session
                     )

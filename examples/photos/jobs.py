@@ -32,7 +32,7 @@ async def enhance(ctx: JobContext, session: str) -> dict[str, Any]:
     visit = Visit(ctx, session)
     picked = await ctx.named_step("list", visit.listed)
     album = await ctx.named_step("album", visit.album)
-    made = []
+    made: list[dict[str, Any]] = []
     for first in range(0, len(picked), MOST_PER_CALL):
         ready = []
         for number, item in enumerate(picked[first : first + MOST_PER_CALL], first):

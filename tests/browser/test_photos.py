@@ -1,80 +1,62 @@
-"""The photo app as a person uses it, from sign-in to the pictures side by side."""
+"""The photo app as a person uses it, with a real worker: from sign-in to the pictures side by side."""
 
-import json
-from collections.abc import Callable, Iterator
+import base64
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from jobs import enhance
-from places import ADDING, PICKING, READING, Folder
+from dull import dull
 from playwright.sync_api import Page, expect
 
-from grantkeeper.emulator.runner import EmulatorServer
-from grantkeeper.model import Job
-from grantkeeper.testing.google import GoogleEmulator
+from grantkeeper.demo.stage import Stage, photos_example
 from tests.browser.conftest import picture
-from tests.examples.conftest import (  # noqa: F401 - fixtures
-    ADA,
-    PICTURES,
-    clock_file,
-    dull_pictures,
-    folder,
-    google,
-    server,
-)
-from tests.examples.desk import Context, Hands
-from tests.examples.site import Site, serving
-from tests.google.kit import EmulatorSession
 
 pytestmark = pytest.mark.browser
 
+ADA = "ada@example.com"
+PICTURES = sorted((photos_example() / "pictures").glob("*.jpg"))
+
 
 @pytest.fixture
-def site(
-    google: GoogleEmulator,  # noqa: F811
-    server: EmulatorServer,  # noqa: F811
-    folder: Folder,  # noqa: F811
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Site]:
-    """The app, and one who does its jobs."""
-
-    async def run(job: Job, told: Callable[[int, int, str], None]) -> Any:
-        session = EmulatorSession(server, ADA, PICKING, ADDING, READING)
-        context = Context(session, [], job_id=job.id, grant_id=job.grant_id, told=told)
-        try:
-            return await enhance(context, json.loads(job.parameters)["session"])
-        finally:
-            await session.close()
-
-    with serving(google, tmp_path, monkeypatch) as site, Hands(site.desk, run):
-        yield site
+def photos(tmp_path: Path) -> Iterator[Stage]:
+    """Emulator, photo app and worker; Ada has four dull photographs."""
+    with Stage(tmp_path) as stage:
+        for path in PICTURES:
+            content = base64.b64encode(dull(path.read_bytes())).decode()
+            stage.google.post("photos", {"email": ADA, "filename": path.name, "content": content})
+        stage.serve_photos()
+        stage.start_worker()
+        yield stage
 
 
-def test_from_sign_in_to_before_and_after(site: Site, page: Page) -> None:
-    """
-    Sign in, pick in Google's window, watch, compare; the console stays empty.
-    """
-    complaints: list[str] = []
-    page.on(
-        "console",
-        lambda message: (
-            complaints.append(message.text)
-            if message.type == "error" and message.location["url"].startswith(site.url)
-            else None
-        ),
-    )
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-
-    page.goto(site.url)
-    picture(page, "photos-welcome")
-    page.get_by_role("link", name="Sign in with Google").click()
+def sign_in(page: Page) -> None:
+    """At Google's pages, with everything allowed."""
+    page.get_by_role("link", name="Sign in").click()
     page.get_by_label("E-mail address").fill(ADA)
     page.get_by_role("button", name="Next").click()
     for box in page.get_by_role("checkbox").all():
         box.check()
     page.get_by_role("button", name="Continue").click()
+
+
+def test_from_sign_in_to_before_and_after(photos: Stage, page: Page) -> None:
+    """
+    Sign in, pick in Google's window, watch, compare, leave; the console stays empty.
+    """
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on(
+        "console",
+        lambda message: (
+            complaints.append(message.text)
+            if message.type == "error" and message.location["url"].startswith(photos.photos)
+            else None
+        ),
+    )
+
+    page.goto(photos.photos)
+    picture(page, "photos-welcome")
+    sign_in(page)
     expect(page.get_by_role("heading", name="Your jobs")).to_be_visible()
     expect(page.get_by_text("Ada Example")).to_be_visible()
 
@@ -91,12 +73,17 @@ def test_from_sign_in_to_before_and_after(site: Site, page: Page) -> None:
     picture(page, "photos-jobs")
     page.get_by_role("link", name="4 photos").click()
     expect(page.locator("figure")).to_have_count(len(PICTURES))
-    for image in page.locator("figure img").all():
-        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     for path in PICTURES:
         expect(page.get_by_role("img", name=f"{path.name}, after")).to_be_visible()
+    for image in page.locator("figure img").all():
+        assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
     picture(page, "photos-before-and-after")
-    assert [] == complaints
-
-    made = site.google.get(f"photos?email={ADA}")["created"]
+    made = photos.google.get(f"photos?email={ADA}")["created"]
     assert [["Enhanced"]] * len(PICTURES) == [item["albums"] for item in made]
+
+    page.get_by_role("link", name="Your jobs").click()
+    page.get_by_text("Leave", exact=True).click()
+    page.get_by_role("button", name="Forget me").click()
+    expect(page.get_by_role("link", name="Sign in with Google")).to_be_visible()
+    assert [] == [path for path in (photos.folder / "photos").iterdir() if path.is_dir()]
+    assert [] == complaints

@@ -1,13 +1,15 @@
 """Jobs without workers: a desk that keeps them in a list, and a context that records its steps."""
 
 import asyncio
+import inspect
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
+from grantkeeper import JobContext
 from grantkeeper.errors import JobNotFound
 from grantkeeper.library.job_calls import JobPage
 from grantkeeper.model import JobDescription, JobState, QueuedJob
@@ -86,6 +88,17 @@ class Context:
         self._at = 0
         self.done: list[str] = []
         """Steps that this run did."""
+
+    def as_job(self) -> JobContext:
+        """The same for the type checker: what a job's function asks of its context is here."""
+        return cast("JobContext", self)
+
+    async def step(self, function: Callable[..., Any], *args: Any) -> Any:
+        async def call() -> Any:
+            value = function(*args)
+            return await value if inspect.isawaitable(value) else value
+
+        return await self.named_step(getattr(function, "__name__", "step"), call)
 
     async def named_step(self, name: str, function: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         place, self._at = self._at, self._at + 1

@@ -58,10 +58,10 @@ def serving(google: GoogleEmulator, place: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(photo_app, "POLL", 0.1)
     keeper = Keeper.open(settings=load_settings({}, place))
     desk, folder = Desk(), Folder(place / "photos")
+    app = photo_app.create_app(keeper, folder, cast("JobCalls", desk))
     config = uvicorn.Config(
-        photo_app.create_app(keeper, folder, cast("JobCalls", desk)), host="127.0.0.1", port=port, log_level="warning",
-        timeout_graceful_shutdown=1,
-    )  # fmt: skip
+        app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1
+    )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -38,7 +38,7 @@ async def test_what_was_picked_is_in_the_album_and_better(
     visit = await picked(ada, google)
     progress: list[tuple[int, int, str]] = []
 
-    result = await enhance(Context(ada, [], told=lambda *now: progress.append(now)), visit)
+    result = await enhance(Context(ada, [], told=lambda *now: progress.append(now)).as_job(), visit)
 
     made = library(google)
     assert sorted(path.name for path in PICTURES) == sorted(item["filename"] for item in made)
@@ -68,7 +68,7 @@ async def test_killed_before_and_after_every_step_each_photo_is_there_once(
     result, deaths = None, 0
     while result is None:
         try:
-            result = await enhance(Context(ada, records, killed=killed), visit)
+            result = await enhance(Context(ada, records, killed=killed).as_job(), visit)
         except Killed:
             deaths += 1
 
@@ -86,10 +86,10 @@ async def test_another_machine_makes_the_picture_again(
     visit = await picked(ada, google, count=1)
     records: list[tuple[str, str]] = []
     with pytest.raises(Killed):
-        await enhance(Context(ada, records, killed=lambda step, when: step == "upload 0"), visit)
+        await enhance(Context(ada, records, killed=lambda step, when: step == "upload 0").as_job(), visit)
     folder.forget("grant-0")
 
-    await enhance(Context(ada, records), visit)
+    await enhance(Context(ada, records).as_job(), visit)
 
     (made,) = library(google)
     assert f'"sha256": "{made["sha256"]}"' in dict(records)["improve 0"]
@@ -106,7 +106,7 @@ async def test_what_cannot_be_improved_is_told_and_the_rest_goes_on(
     add(google, "dance.gif", out.getvalue())
     visit = await picked(ada, google, ids=["dance.gif", "cat.jpg"])
 
-    result = await enhance(Context(ada, []), visit)
+    result = await enhance(Context(ada, []).as_job(), visit)
 
     assert ["cat.jpg"] == [item["filename"] for item in library(google)]
     troubles = {photo["name"]: photo["trouble"] for photo in result["photos"]}
@@ -123,9 +123,9 @@ async def test_an_hour_later_the_addresses_are_asked_for_again(
     visit = await picked(ada, google, count=1)
     records: list[tuple[str, str]] = []
     with pytest.raises(Killed):
-        await enhance(Context(ada, records, killed=lambda step, when: step == "improve 0"), visit)
+        await enhance(Context(ada, records, killed=lambda step, when: step == "improve 0").as_job(), visit)
     google.advance(3 * 3600)
 
-    await enhance(Context(ada, records), visit)
+    await enhance(Context(ada, records).as_job(), visit)
 
     assert 1 == len(library(google))

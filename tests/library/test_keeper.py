@@ -87,6 +87,12 @@ def test_both_faces_and_the_remote_one_take_the_same(name):
     assert wanted == inspect.signature(getattr(SyncKeeper, name))
 
 
+def test_a_result_that_nobody_left_is_refused(blocking):
+    """What the browser brings back is good once; `examples/photos` has the whole way."""
+    with pytest.raises(InvalidRequest, match="unknown"):
+        blocking.connected("nobody's")
+
+
 def test_the_front_door_has_both_keepers():
     """``from grantkeeper import Keeper, RemoteKeeper``."""
     assert Keeper is grantkeeper.Keeper

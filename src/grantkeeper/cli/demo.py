@@ -9,7 +9,7 @@ from grantkeeper.errors import SettingsInvalid
 
 def demo(*, keep: bool = False, report: str = "grantkeeper-demo.html", manner: Manner = HUMAN) -> int:
     """
-    Play the founding guide's story: a phone signs in, its user leaves, the backend goes on and improves photos.
+    Play the founding guide's story: a phone signs in, its user leaves, the backend improves photos.
 
     Parameters
     ----------
@@ -24,7 +24,8 @@ def demo(*, keep: bool = False, report: str = "grantkeeper-demo.html", manner: M
         import PIL  # noqa: F401
     except ImportError:
         raise SettingsInvalid(
-            ["the demo needs Google's API client, an engine for jobs and an imaging library"], hint="Run: pip install 'grantkeeper[demo]'"
+            ["the demo needs Google's API client, an engine for jobs and an imaging library"],
+            hint="Run: pip install 'grantkeeper[demo]'",
         ) from None
     from grantkeeper.demo.stage import Stage
     from grantkeeper.demo.story import play

@@ -32,11 +32,15 @@ def play_photos(stage: Stage, teller: Teller, email: str, report: str) -> None:
     """
     teller.chapter("The guide's own example: a photo app. Ada picks photos and goes away")
     dull = _put_photos(stage, email)
-    teller.tell(f"In her library are {len(dull)} dull photographs. She signs in to the app and picks them all.")
+    teller.tell(
+        f"In her library are {len(dull)} dull photographs. She signs in to the app and picks them all."
+    )
     stage.serve_photos()
     worker = stage.start_worker()
     browser = _sign_in(stage, email)
-    browser.post(stage.photos + "/picks", headers={"Origin": stage.photos}, allow_redirects=False, timeout=TIMEOUT)
+    browser.post(
+        stage.photos + "/picks", headers={"Origin": stage.photos}, allow_redirects=False, timeout=TIMEOUT
+    )
     stage.google.post("pick", {"email": email})
     browser.close()
     teller.tell("She closes the window. The app sees what she picked, and asks for a job.")
@@ -98,7 +102,9 @@ def _wait_for(jobs: Any, true: Callable[[JobDescription], bool]) -> JobDescripti
     give_up = time.monotonic() + LIMIT
     job: JobDescription | None = None
     while job is None or not true(job):
-        if time.monotonic() > give_up or (job is not None and job.state in (JobState.FAILED, JobState.PARKED)):
+        if time.monotonic() > give_up or (
+            job is not None and job.state in (JobState.FAILED, JobState.PARKED)
+        ):
             raise NotAsTold(f"the job stands so: {job} {'' if job is None else job.note}")
         time.sleep(0.02)
         job = next(iter(jobs.list(job="enhance").jobs), None)

@@ -151,14 +151,23 @@ class Stage:
         self._processes.clear()
 
     def _start(
-        self, arguments: Sequence[str], *, module: str = "grantkeeper.cli", more: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        module: str = "grantkeeper.cli",
+        more: Mapping[str, str] | None = None,
     ) -> None:
         example = os.fspath(photos_example())
         photos = {"PYTHONPATH": example, "PHOTOS_GOOGLE": self._google_url, "PHOTOS_FOLDER": "photos"}
         log = (self.folder / f"{arguments[0]}.log").open("wb")
         with log:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and words
-                [sys.executable, "-m", module, *(arguments if module == "grantkeeper.cli" else arguments[1:])],
+                [
+                    sys.executable,
+                    "-m",
+                    module,
+                    *(arguments if module == "grantkeeper.cli" else arguments[1:]),
+                ],
                 cwd=self.folder,
                 env=_environment() | photos | dict(more or {}),
                 stdin=subprocess.DEVNULL,
