@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from grantkeeper.errors import GrantkeeperError
 from grantkeeper.jobs.announcing import announce
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.dispatcher import Dispatcher
@@ -142,12 +143,22 @@ class Worker:
             await parts.dispatcher.stop()
             await parts.means.engine.stop(seconds=seconds)
             parts.yard.close()
-            # Whatever was cut off: its rows say that it runs, and the lapsed lease that it does not.
-            await parts.liveness.stop(idle=False)
+            await parts.liveness.stop(idle=await self._given_back(parts.means))
 
         if parts is not None:
             await self._keeper._home.ask(end)
         await self._keeper.aclose()
+
+    async def _given_back(self, means: Means) -> bool:
+        """Let others run what was cut off; whether nothing is left for a lapsed lease to tell them of."""
+        if self.lost.is_set():
+            return False
+        try:
+            await means.engine.recover(means.executor)
+            await means.engine.stop(seconds=0)
+        except GrantkeeperError:
+            return False
+        return True
 
     async def __aenter__(self) -> "Worker":
         await self.start()

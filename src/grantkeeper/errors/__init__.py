@@ -7,74 +7,21 @@ hints hold ids and names, never a secret or a personal datum: they are logged
 and shown.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from enum import StrEnum
-from typing import Any, ClassVar
+from collections.abc import Iterable, Sequence
 
-
-class Who(StrEnum):
-    """Who can mend it."""
-
-    CALLER = "caller"
-    USER = "user"
-    OPERATOR = "operator"
-    NOBODY = "nobody"
-    ISSUER = "issuer"
-
-
-class Quota(StrEnum):
-    """Who shares a quota of Google's."""
-
-    USER = "user"
-    PROJECT = "project"
-
-
-class GrantkeeperError(Exception):
-    """
-    The root of the tree; raised only through its children.
-
-    Args:
-        text: One line for the log and for ``error_description``.
-        hint: What the person should do, where the class's own advice is too general.
-        retry_after: Seconds after which another try makes sense, where known.
-        details: What else a program may want, by the names HTTP uses; only
-            values that JSON knows.
-    """
-
-    code: ClassVar[str]
-    who: ClassVar[Who]
-    retry: ClassVar[bool] = False
-    advice: ClassVar[str] = ""
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        hint: str | None = None,
-        retry_after: float | None = None,
-        details: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(text)
-        self.text = text
-        self.hint = self.advice if hint is None else hint
-        self.retry_after = retry_after
-        self.details: dict[str, Any] = dict(details or {})
-
-    def as_record(self) -> dict[str, Any]:
-        """What `from_record` needs to raise the same error again, in JSON's own types."""
-        return {
-            "error": self.code,
-            "kind": next(kind.__name__ for kind in type(self).__mro__ if kind.__name__ in _KINDS),
-            "error_description": self.text,
-            "hint": self.hint,
-            "retry_after": self.retry_after,
-            "details": dict(self.details),
-        }
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        # The way of Exception, calling the class with its args, fits none whose arguments have names.
-        return from_record, (self.as_record(),)
-
+from grantkeeper.errors.google_api import ApiError as ApiError
+from grantkeeper.errors.google_api import ApiMisbehaved as ApiMisbehaved
+from grantkeeper.errors.google_api import ApiRefused as ApiRefused
+from grantkeeper.errors.google_api import ApiUnavailable as ApiUnavailable
+from grantkeeper.errors.google_api import Quota as Quota
+from grantkeeper.errors.google_api import QuotaExceeded as QuotaExceeded
+from grantkeeper.errors.google_api import ScopeInsufficient as ScopeInsufficient
+from grantkeeper.errors.google_api import TokenRefused as TokenRefused
+from grantkeeper.errors.root import ERRORS as ERRORS
+from grantkeeper.errors.root import GrantkeeperError as GrantkeeperError
+from grantkeeper.errors.root import Who as Who
+from grantkeeper.errors.root import from_record as from_record
+from grantkeeper.errors.root import gather
 
 # -- the caller ---------------------------------------------------------------------------------
 
@@ -384,127 +331,6 @@ class AppIdTokenRejected(IdTokenRejected):
     who = Who.CALLER
 
 
-# -- Google's APIs, in a user's name ------------------------------------------------------------
-
-
-class ApiError(GrantkeeperError):
-    """An API of Google's did not do what was asked in a user's name; its children say what helps."""
-
-    @property
-    def status(self) -> int | None:
-        """Of the answer; ``None`` where none came."""
-        found = self.details.get("status")
-        return found if isinstance(found, int) else None
-
-    @property
-    def reason(self) -> str:
-        """Google's own word for it, such as ``storageQuotaExceeded``; empty where it gave none."""
-        return str(self.details.get("reason", ""))
-
-
-class QuotaExceeded(ApiError):
-    """A quota of a Google API is used up; nothing was done. `whose` says who has to wait."""
-
-    code, who, retry = "quota_exceeded", Who.NOBODY, True
-    advice = "It goes on by itself; ask for more quota in Google's console if it happens often."
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        whose: Quota,
-        status: int | None = 429,
-        reason: str = "",
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(
-            text, retry_after=retry_after, details={"whose": whose, "status": status, "reason": reason}
-        )
-
-    @property
-    def whose(self) -> Quota:
-        """Whether this user has to wait or all users of the project."""
-        return Quota(self.details.get("whose", Quota.USER))
-
-
-class ApiUnavailable(ApiError):
-    """A Google API is out of order, too slow, or was not reached; `may_have_arrived` is the question then."""
-
-    code, who, retry = "api_unavailable", Who.NOBODY, True
-    advice = "It is tried again by itself; look at Google's status page if it lasts."
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        status: int | None = None,
-        reason: str = "",
-        may_have_arrived: bool = True,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(
-            text,
-            retry_after=retry_after,
-            details={"status": status, "reason": reason, "may_have_arrived": may_have_arrived},
-        )
-
-    @property
-    def may_have_arrived(self) -> bool:
-        """Whether Google may have done what was asked all the same."""
-        return self.details.get("may_have_arrived") is not False
-
-
-class ApiMisbehaved(ApiError):
-    """A Google API said yes, and what it said cannot be read; what was asked is probably done."""
-
-    code, who, retry = "api_misbehaved", Who.ISSUER, True
-    advice = "Check that nothing between alters answers; a new release of grantkeeper may know better."
-
-
-class TokenRefused(ApiError):
-    """A Google API refuses the user's access token, a new one too."""
-
-    code, who = "token_refused", Who.USER
-    advice = "Ask the user to sign in again."
-
-    def __init__(self, text: str, *, status: int | None = 401, reason: str = "") -> None:
-        super().__init__(text, details={"status": status, "reason": reason})
-
-
-class ScopeInsufficient(ApiError):
-    """The access token does not open what was asked of a Google API; `missing_scopes` would."""
-
-    code, who = "scope_insufficient", Who.USER
-    advice = "Name the scope in the job, and ask the user to grant it."
-
-    def __init__(
-        self,
-        text: str,
-        *,
-        missing_scopes: Iterable[str] = (),
-        status: int | None = 403,
-        reason: str = "",
-    ) -> None:
-        super().__init__(
-            text, details={"missing_scopes": sorted(missing_scopes), "status": status, "reason": reason}
-        )
-
-    @property
-    def missing_scopes(self) -> tuple[str, ...]:
-        """Any of these would do, as Google says; sorted, empty where it does not."""
-        return tuple(self.details.get("missing_scopes", ()))
-
-
-class ApiRefused(ApiError):
-    """A Google API refuses what was asked, and will again; `status` and `reason` say what."""
-
-    code, who = "api_refused", Who.CALLER
-    advice = "Look the reason up in the API's own reference, and correct the request or Google's console."
-
-    def __init__(self, text: str, *, status: int | None, reason: str = "", hint: str | None = None) -> None:
-        super().__init__(text, hint=hint, details={"status": status, "reason": reason})
-
-
 # -- us, inside ---------------------------------------------------------------------------------
 
 
@@ -537,38 +363,4 @@ class AnswerTooLarge(HttpFailed):
         super().__init__(text, may_have_arrived=True)
 
 
-def _tree(kind: type[GrantkeeperError]) -> list[type[GrantkeeperError]]:
-    return [kind, *(leaf for child in kind.__subclasses__() for leaf in _tree(child))]
-
-
-_KINDS: Mapping[str, type[GrantkeeperError]] = {
-    kind.__name__: kind for kind in _tree(GrantkeeperError) if hasattr(kind, "code")
-}
-
-ERRORS: Mapping[str, type[GrantkeeperError]] = {kind.code: kind for kind in reversed(list(_KINDS.values()))}
-"""Every public error by its code; where two share one, the more general."""
-
-
-def from_record(record: Mapping[str, Any]) -> GrantkeeperError:
-    """
-    The error that `GrantkeeperError.as_record` wrote down.
-
-    A kind of another release that is not known here comes back as the general
-    error of its code.
-
-    Raises:
-        KeyError: The record names no code that this release knows.
-    """
-    kind = ERRORS[record["error"]]
-    named = _KINDS.get(str(record.get("kind")))
-    if named is not None and issubclass(named, kind):
-        kind = named
-    error = kind.__new__(kind)
-    GrantkeeperError.__init__(
-        error,
-        record["error_description"],
-        hint=record.get("hint"),
-        retry_after=record.get("retry_after"),
-        details=record.get("details"),
-    )
-    return error
+gather()
