@@ -10,7 +10,7 @@ import pytest
 
 import grantkeeper
 from grantkeeper import Keeper
-from grantkeeper.errors import CodeRefused, ConsentRequired, GrantNotFound, SettingsInvalid
+from grantkeeper.errors import CodeRefused, ConsentRequired, GrantNotFound, InvalidRequest, SettingsInvalid
 from grantkeeper.library.calls import Calls, SyncKeeper, _through
 from grantkeeper.library.local import SyncLocalKeeper
 from grantkeeper.library.remote import RemoteKeeper
