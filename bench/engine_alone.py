@@ -5,7 +5,6 @@ Called as ``python -m bench.engine_alone URL AT_ONCE``. Its queue has groups of 
 is looked into as often as ours. It ends with SIGTERM.
 """
 
-import asyncio
 import logging
 import signal
 import sys
@@ -21,7 +20,7 @@ READY = "working on bench"
 """What it says once it is ready."""
 
 
-async def work(url: str, at_once: int) -> None:
+def work(url: str, at_once: int) -> None:
     """Until SIGTERM."""
     from dbos import DBOS
 
@@ -57,14 +56,14 @@ async def work(url: str, at_once: int) -> None:
     async def began_at() -> float:
         return time.time()
 
-    over = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
+    # Before there are threads: all of them are to leave the signal to this one.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     DBOS.launch()
     DBOS.register_queue(
         QUEUE, worker_concurrency=at_once, partition_concurrency=1, polling_interval_sec=POLL_SECONDS
     )
     print(READY, flush=True)
-    await over.wait()
+    signal.sigwait({signal.SIGTERM})
     DBOS.destroy()
 
 
@@ -121,4 +120,4 @@ class Client:
 
 if __name__ == "__main__":
     logging.getLogger("dbos").addHandler(logging.NullHandler())
-    asyncio.run(work(sys.argv[1], int(sys.argv[2])))
+    work(sys.argv[1], int(sys.argv[2]))

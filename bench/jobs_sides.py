@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -135,7 +134,8 @@ class OurJobs:
 
     def result(self, job_id: str) -> float:
         job = self._runner.run(self._store.job(job_id))
-        assert job is not None and job.result is not None, job
+        assert job is not None
+        assert job.result is not None, job
         return float(job.result)
 
     def close(self) -> None:
