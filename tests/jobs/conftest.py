@@ -69,9 +69,11 @@ async def open_town(
     """Opens workers for the jobs that are given, all on one database and one engine's book."""
     book, opened = EngineBook(), []
 
-    async def open_one(*jobs: Any, at_once: int = 4) -> Town:
+    async def open_one(*jobs: Any, at_once: int = 4, rates: Any = ()) -> Town:
         engine = MemoryEngine(book)
-        worker = Worker(settings, by_name(each.definition for each in jobs), at_once=at_once, engine=engine)
+        worker = Worker(
+            settings, by_name(each.definition for each in jobs), at_once=at_once, engine=engine, rates=rates
+        )
         await worker.start()
         opened.append(worker)
         return Town(worker, google_emulator, engine)

@@ -128,11 +128,23 @@ class UserSession:
 
     async def _turn(self, host: str) -> None:
         """
-        Wait while a quota is paused.
+        Wait while a quota is paused, and for a turn of each rate that is to be kept.
 
         Raises:
-            QuotaExceeded: It is paused for longer than a moment.
+            QuotaExceeded: That lasts longer than a moment.
         """
+        await self._unpaused(host)
+        for rate in self._means.rates:
+            if rate.host != host:
+                continue
+            key = rate.key(self._job.grant_id)
+            while wait := await self._means.store.spend(key, per_second=rate.per_second, burst=rate.burst):
+                if wait > SHORT_WAIT:
+                    whose = Quota.USER if rate.per_user else Quota.PROJECT
+                    raise QuotaExceeded(f"the rate set for {host} is used up", whose=whose, retry_after=wait)
+                await asyncio.sleep(wait)
+
+    async def _unpaused(self, host: str) -> None:
         keys = self._keys(host)
         while True:
             paused = await self._means.store.paused(list(keys.values()))
