@@ -7,19 +7,20 @@ between is run again and finds in the row what was decided.
 
 import asyncio
 import logging
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import msgspec
 
-from grantkeeper.errors import ConsentRequired, GrantBlocked
+from grantkeeper.errors import ConsentRequired, GrantBlocked, StoreUnavailable
 from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
-from grantkeeper.jobs.failures import Verdict, verdict
+from grantkeeper.jobs.failures import Verdict, meant, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import park_others, woken_meanwhile
-from grantkeeper.jobs.row import Row
+from grantkeeper.jobs.row import Row, patiently
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
 from grantkeeper.model import ENDED, JobState, Order
@@ -46,7 +47,7 @@ class Runner:
         Raises:
             Suspended: The job goes on later, or never.
         """
-        job = await self._means.store.job(job_id)
+        job = await patiently(partial(self._means.store.job, job_id))
         if job is not None and job.state is JobState.DONE:
             return
         if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
@@ -113,12 +114,14 @@ class Runner:
         await self._write(row, definition, found, attempts=attempts + found.counted, steps=work.recorded)
         if found.state is not JobState.PARKED:
             return
-        if isinstance(error, ConsentRequired | GrantBlocked) and await woken_meanwhile(
-            self._means.store, row.job
+        if isinstance(meant(error), ConsentRequired | GrantBlocked) and await patiently(
+            partial(woken_meanwhile, self._means.store, row.job)
         ):
             await row.change(patient=True, state=JobState.QUEUED, order=Order.RESUME, reason=None, note=None)
             return
-        await park_others(self._means.store, row.job)
+        with suppress(StoreUnavailable):
+            # They would find out by themselves.
+            await park_others(self._means.store, row.job)
 
     async def _write(self, row: Row, definition: Definition | None, found: Verdict, **more: Any) -> None:
         now = self._means.clock.now()
