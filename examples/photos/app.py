@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import requests
-from book import Book, Visitor
+from book import Book, Pick, Visitor
 from places import ADDING, EXPORT, PICKER_API, PICKING, READING, Folder
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -30,13 +31,14 @@ from grantkeeper.library.job_calls import JobCalls
 from grantkeeper.model import JobDescription
 from grantkeeper.settings import load_settings
 
+LOG = logging.getLogger("brighter")
 HERE = Path(__file__).parent
 NEEDED = (PICKING, ADDING, READING)
 SCOPES = ("openid", "email", "profile", *NEEDED, EXPORT)
 """What is asked for; without the last there is no nightly export, and all else works."""
 SESSION, STATE = "photos-session", "photos-state"
-POLL, LOOK, STREAM, TIMEOUT = 2.0, 0.4, 20.0, 30.0
-"""Seconds: between two looks at the picker, and at the jobs; of a stream; that Google may take to answer."""
+LOOK, STREAM, TIMEOUT = 0.4, 20.0, 30.0
+"""Seconds: between two looks at our own database; of a stream; that Google may take to answer."""
 
 CSP = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
 SAFE = {
@@ -237,22 +239,29 @@ async def retry(request: Request) -> Response:
 
 
 async def _poll(keeper: Keeper, jobs: JobCalls, book: Book) -> None:
-    """Ask Google about every visit that is not over; hand what was picked to the workers."""
+    """Ask Google about every visit that is not over, as often as Google wants to be asked."""
+    due: dict[str, float] = {}
     while True:
-        for one in book.picks():
-            with suppress(GrantkeeperError, requests.RequestException):
-                session = await run_in_threadpool(
-                    _picker, keeper, one.grant, "GET", f"/sessions/{one.session}"
-                )
-                if session is not None and not session.get("mediaItemsSet"):
-                    continue
-                if session is not None:
-                    # With the key, whoever dies before the next line enqueues the same job again.
-                    await jobs.enqueue(
-                        "enhance", one.grant, parameters={"session": one.session}, key=one.session
-                    )
-                book.close_pick(one.session)
-        await asyncio.sleep(POLL)
+        picks = [one for one in book.picks() if due.get(one.session, 0) <= time.monotonic()]
+        for one in picks:
+            try:
+                due[one.session] = time.monotonic() + await _looked_after(keeper, jobs, book, one)
+            except (GrantkeeperError, requests.RequestException) as error:
+                LOG.warning("the visit %s is looked after again: %s", one.session, error)
+                due[one.session] = time.monotonic() + 10
+        await asyncio.sleep(LOOK)
+
+
+async def _looked_after(keeper: Keeper, jobs: JobCalls, book: Book, one: Pick) -> float:
+    """Hand what was picked to the workers; else seconds until the next question makes sense."""
+    session = await run_in_threadpool(_picker, keeper, one.grant, "GET", f"/sessions/{one.session}")
+    if session is not None and not session.get("mediaItemsSet"):
+        return float(session.get("pollingConfig", {}).get("pollInterval", "5s").removesuffix("s"))
+    if session is not None:
+        # With the key, whoever dies before the next line enqueues the same job again.
+        await jobs.enqueue("enhance", one.grant, parameters={"session": one.session}, key=one.session)
+    book.close_pick(one.session)
+    return 0
 
 
 def _picker(keeper: Keeper, grant: str, method: str, path: str) -> Any:

@@ -55,7 +55,6 @@ def serving(google: GoogleEmulator, place: Path, monkeypatch: pytest.MonkeyPatch
     toml: dict[str, Any] = {"url": url, "google": google.url, "clock": json.dumps(str(google.clock_file))}
     (place / "grantkeeper.toml").write_text(TOML.format(**toml, scopes=json.dumps(list(photo_app.SCOPES))))
     monkeypatch.setattr(photo_app, "PICKER_API", f"{google.url}/photospicker/v1")
-    monkeypatch.setattr(photo_app, "POLL", 0.1)
     keeper = Keeper.open(settings=load_settings({}, place))
     desk, folder = Desk(), Folder(place / "photos")
     app = photo_app.create_app(keeper, folder, cast("JobCalls", desk))
