@@ -15,7 +15,7 @@ TOOLS := $(BUILD)/tools
 DEMO := $(BUILD)/demo-venv
 TEST := $(BUILD)/test-venv
 UV := $(TOOLS)/bin/uv
-SOURCES := pyproject.toml README.md LICENSE $(shell find src -type f ! -name '*.pyc')
+SOURCES := pyproject.toml README.md LICENSE $(shell find src examples -type f ! -name '*.pyc')
 
 export PYTHON UV WORKERS
 # What make runs is our own: no settings of the person at the keyboard.
@@ -29,7 +29,7 @@ help: ## Say what can be made
 	    while IFS='	' read -r word meaning; do printf '  make %-11s %s\n' "$$word" "$$meaning"; done
 
 demo: $(DEMO)/.made ## Play the whole story in the terminal: emulator, service, phone, backend
-	@$(DEMO)/bin/grantkeeper demo $(ARGS)
+	@$(DEMO)/bin/grantkeeper demo --report $(BUILD)/demo.html $(ARGS)
 
 test: test-whole $(if $(TESTS),,test-ground test-pythons) ## Run the suite against the built wheel, on every supported Python found
 
@@ -53,7 +53,7 @@ test-pythons: $(BUILD)/dist/.made | test-ground
 check: $(TEST)/.made ## Check format, style, types, locks, floors, changelog and documentation
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/ruff check .
-	$(TEST)/bin/mypy src docs tests $(wildcard bench)
+	$(TEST)/bin/mypy src docs tests examples $(wildcard bench)
 	tools/test repository $(TEST)
 	$(TEST)/bin/towncrier build --draft --version next >$(BUILD)/changelog-draft.md
 	$(TEST)/bin/sphinx-build -q -n -W --keep-going -b html docs $(BUILD)/docs

@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from bench import asking, footprint, hot, library, nodes, scale, stored, writes
+from bench import asking, footprint, hot, jobs, library, nodes, scale, stored, writes
 from bench.figures import Part
 from bench.sizes import SHORT, WHOLE, Sizes
 
@@ -29,6 +29,7 @@ PARTS: Final[dict[str, Callable[[Sizes, Path], Part]]] = {
     "storm": asking.storm,
     "writes": writes.writes,
     "stored": stored.stored,
+    "jobs": jobs.jobs,
 }
 
 BY_NAME: Final = PARTS | {"stored-large": stored.stored_large}

@@ -25,6 +25,9 @@ class Sizes:
         small, large, huge: Grants stored in PostgreSQL; the last is filled in many minutes.
         idle: Seconds in which nobody asks.
         shared_buffers: PostgreSQL's own memory for pages.
+        jobs: Done in one round, of `job_grants` users.
+        job_starts: Jobs that are asked for one at a time, for the latency of each.
+        parked: Jobs that wait for their users.
     """
 
     rounds: int
@@ -46,6 +49,10 @@ class Sizes:
     huge: int
     idle: float
     shared_buffers: str
+    jobs: int
+    job_grants: int
+    job_starts: int
+    parked: int
 
 
 WHOLE = Sizes(
@@ -68,6 +75,10 @@ WHOLE = Sizes(
     huge=10_000_000,
     idle=20.0,
     shared_buffers="2GB",
+    jobs=2_000,
+    job_grants=200,
+    job_starts=40,
+    parked=1_000_000,
 )
 
 SHORT = Sizes(
@@ -90,5 +101,9 @@ SHORT = Sizes(
     huge=1_200,
     idle=0.5,
     shared_buffers="32MB",
+    jobs=12,
+    job_grants=4,
+    job_starts=2,
+    parked=300,
 )
 """Proves that everything runs; its numbers mean nothing."""

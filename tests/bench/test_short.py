@@ -36,6 +36,10 @@ COMPARED = {
         "uncached, pages in memory: p50, 600 / 60",
         "cached: p50, 600 / 60",
     },
+    "jobs": {
+        "SQLite, 1 worker: jobs, ours / engine alone",
+        "PostgreSQL, 1 worker: jobs, ours / engine alone",
+    },
 }
 """The figures of each part for which something is wanted."""
 

@@ -27,6 +27,7 @@ import apsw
 
 from grantkeeper import __version__
 from tests.chaos.many import MANY, MANY_ROUNDS
+from tests.chaos.offline import OFFLINE, OFFLINE_ROUNDS
 from tests.chaos.parts import PARTS, ROUNDS, Counts
 from tests.chaos.postgres_town import PostgresTown
 from tests.chaos.sizes import LONG
@@ -36,13 +37,14 @@ from tests.postgres import PostgresServer, binaries
 BATCH = 10
 """Rounds between two signs of life, each batch in a new town."""
 
-BATCHES = {"node-kills": 50, "database-crashes": 25}
+BATCHES = {"node-kills": 50, "database-crashes": 25, "photo-jobs": 20, "photo-jobs-many": 20}
 """Where a town is worth more rounds than that."""
 
 NOTEBOOK = Path(".build/chaos")
 
-ALL = {**PARTS, **MANY}
-ALL_ROUNDS = {**ROUNDS, **MANY_ROUNDS}
+ON_SQLITE = {**PARTS, **OFFLINE}
+ALL = {**ON_SQLITE, **MANY}
+ALL_ROUNDS = {**ROUNDS, **OFFLINE_ROUNDS, **MANY_ROUNDS}
 
 
 @dataclass
@@ -129,9 +131,9 @@ def run(outcome: Outcome, rounds: int) -> Outcome:
 
 def _in_a_new_town(part: str, seed: int, rounds: int) -> Counts:
     with tempfile.TemporaryDirectory(prefix="grantkeeper-chaos-") as folder:
-        if part in PARTS:
+        if part in ON_SQLITE:
             with Town(Path(folder), patient=True) as town:
-                return asyncio.run(PARTS[part](town, seed, rounds))
+                return asyncio.run(ON_SQLITE[part](town, seed, rounds))
         rotating = part.endswith("rotating")
         with (
             PostgresServer() as server,

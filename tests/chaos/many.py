@@ -7,8 +7,10 @@ They are like those of `tests.chaos.parts`, and take a size as well.
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from tests.chaos.consent_jobs import consent_jobs_many
 from tests.chaos.crashes import database_away, database_crashes, node_kills
 from tests.chaos.parts import Counts
+from tests.chaos.photo_jobs import photo_jobs_many
 from tests.chaos.postgres_town import PostgresTown
 from tests.chaos.rotation import key_rotation
 from tests.chaos.sizes import Size
@@ -25,6 +27,8 @@ MANY: dict[str, ManyPart] = {
     "database-crashes": database_crashes,
     "database-away": database_away,
     "key-rotation": key_rotation,
+    "photo-jobs-many": photo_jobs_many,
+    "consent-jobs-many": consent_jobs_many,
 }
 """On PostgreSQL; ``rotating`` in a name wants an issuer that rotates."""
 
@@ -37,4 +41,6 @@ MANY_ROUNDS = {
     "database-crashes": 100,
     "database-away": 1,
     "key-rotation": 1,
+    "photo-jobs-many": 20,
+    "consent-jobs-many": 5,
 }

@@ -56,6 +56,16 @@ class PostgresTown(Town):
     def lapse(self) -> None:
         self.ask("UPDATE redemptions SET claimed_until = '-infinity' WHERE state = 'claimed'")
 
+    def job_rows(self) -> list[str]:
+        tables = self.ask(
+            "SELECT schemaname || '.' || tablename FROM pg_tables WHERE schemaname = 'grantkeeper_jobs'"
+            " OR (schemaname = current_schema() AND tablename IN ('jobs', 'erased_jobs'))"
+        )
+        rows = []
+        for (table,) in tables:
+            rows += [f"{table} {row}" for (row,) in self.ask(f"SELECT t::text FROM {table} AS t")]
+        return rows
+
     # -- the database -----------------------------------------------------------------------------
 
     def ask(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:

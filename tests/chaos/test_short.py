@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chaos.__main__ import Outcome, report
+from tests.chaos.__main__ import ON_SQLITE, Outcome, report
+from tests.chaos.offline import OFFLINE, OFFLINE_ROUNDS
 from tests.chaos.parts import PARTS, ROUNDS, kills
 from tests.chaos.town import Town
 
@@ -33,6 +34,17 @@ def test_the_promise_holds(town: Town, part: str, rounds: int) -> None:
     assert counts
 
 
+@pytest.mark.parametrize("part", OFFLINE)
+def test_the_promise_of_offline_work_holds(town: Town, part: str) -> None:
+    """
+    What the part's own sentence says, for some dozen jobs.
+    """
+    counts = asyncio.run(OFFLINE[part](town, SEED, 1))
+
+    assert counts["jobs"] >= 24
+    assert counts["kills"] >= 1 or part == "quota-jobs"
+
+
 def test_no_acknowledged_grant_is_lost_to_a_kill(town: Town) -> None:
     """
     Thirty sign-ins under kill -9: every one has an honest end, and every acknowledged one works.
@@ -50,6 +62,8 @@ def test_every_part_has_a_short_and_a_long_form() -> None:
     A part that is added is run by both.
     """
     assert set(PARTS) == set(ROUNDS) == {*FEW, "kills"}
+    assert set(OFFLINE) == set(OFFLINE_ROUNDS)
+    assert set(ON_SQLITE) == {*PARTS, *OFFLINE}
 
 
 def test_a_report_names_seeds_and_counts() -> None:

@@ -6,10 +6,11 @@ Every process is a session of its own, is ended by its process id alone, and lis
 
 import json
 import random
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -36,12 +37,12 @@ scopes = {scopes}
 {client}"""
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Ours without settings of grantkeeper; children see the package that we see, whatever their folder."""
     return without_settings() | {"PYTHONPATH": str(Path(grantkeeper.__file__).parent.parent)}
 
 
-def _command(arguments: Sequence[str]) -> list[str]:
+def command(arguments: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "grantkeeper.cli", *arguments]
 
 
@@ -56,8 +57,8 @@ class Node(Process):
 
     def __init__(self, folder: Path, log: Path, workers: int) -> None:
         self.workers = workers
-        serve = _command(["serve", "--port", "0", "--workers", str(workers)])
-        super().__init__(serve, folder=folder, environment=_environment(), log=log)
+        serve = command(["serve", "--port", "0", "--workers", str(workers)])
+        super().__init__(serve, folder=folder, environment=environment(), log=log)
 
 
 class Town:
@@ -97,9 +98,9 @@ class Town:
     def _set_up(self) -> None:
         with (self.folder / "emulator.log").open("wb") as log:
             self._emulator = subprocess.Popen(
-                _command(["emulator", "--port", "0", "--clock-file", "clock", "--json"]),
+                command(["emulator", "--port", "0", "--clock-file", "clock", "--json"]),
                 cwd=self.folder,
-                env=_environment(),
+                env=environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -141,7 +142,7 @@ class Town:
     def run(self, *arguments: str) -> str:
         """What a grantkeeper command prints."""
         done = subprocess.run(
-            _command(arguments), cwd=self.folder, env=_environment(), capture_output=True, text=True
+            command(arguments), cwd=self.folder, env=environment(), capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -149,9 +150,9 @@ class Town:
     def begin(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """A grantkeeper command under way; who began it ends it."""
         return subprocess.Popen(
-            _command(arguments),
+            command(arguments),
             cwd=self.folder,
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -211,6 +212,11 @@ class Town:
         finally:
             db.close()
 
+    def job_rows(self) -> list[str]:
+        """Everything that is written down of jobs, by us and by the engine: a line for each row."""
+        ours = _rows(self.folder / "grants.db", "jobs", "erased_jobs")
+        return ours + _rows(self.folder / "grants-jobs.db")
+
     def lapse(self) -> None:
         """As if the time were over that a claim is left to its owner: all owners are dead."""
         db = apsw.Connection(str(self.folder / "grants.db"))
@@ -230,6 +236,15 @@ class Town:
     def asked(self, kind: str) -> int:
         """How many requests of that ``grant_type`` there were."""
         return sum(self.count(kind).values())
+
+
+def _rows(file: Path, *tables: str) -> list[str]:
+    """The rows of these tables, or of all there are, as text."""
+    with closing(sqlite3.connect(f"{file.as_uri()}?mode=ro", uri=True, timeout=30)) as db:
+        names = tables or [
+            name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        ]
+        return [f"{name} {row}" for name in names for row in db.execute(f"SELECT * FROM {name}")]
 
 
 def some(dice: random.Random, nodes: Sequence[Node]) -> Node:

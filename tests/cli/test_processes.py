@@ -20,12 +20,19 @@ GRANTKEEPER = [sys.executable, "-m", "grantkeeper.cli"]
 
 def test_the_demo_is_as_told(place: Path) -> None:
     """
-    It ends by itself, with 0, and tells its steps.
+    It ends by itself, with 0, tells its steps, and leaves a page with the photos before and after.
     """
-    done = subprocess.run([*GRANTKEEPER, "demo"], cwd=place, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*GRANTKEEPER, "demo", "--report", "photos.html"],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
 
     assert 0 == done.returncode, done.stdout + done.stderr
-    assert "15 steps were as told" in done.stdout
+    assert "20 steps were as told" in done.stdout
+    assert 8 == (place / "photos.html").read_text().count('<img src="data:image/jpeg;base64,')
 
 
 def test_the_demo_in_json(place: Path) -> None:
@@ -33,10 +40,10 @@ def test_the_demo_in_json(place: Path) -> None:
     For programs the story goes to standard error.
     """
     done = subprocess.run(
-        [*GRANTKEEPER, "demo", "--json"], cwd=place, capture_output=True, text=True, timeout=120
+        [*GRANTKEEPER, "demo", "--json"], cwd=place, capture_output=True, text=True, timeout=240
     )
 
-    assert {"steps": 15, "as_told": True} == json.loads(done.stdout)
+    assert {"steps": 20, "as_told": True} == json.loads(done.stdout)
 
 
 def test_commands_use_the_service_where_one_is_named(

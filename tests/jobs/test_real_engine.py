@@ -33,7 +33,9 @@ async def _lower(name: str) -> str:
     return name.lower()
 
 
-async def test_async_and_plain_functions_have_steps(settings: Settings, google_emulator: GoogleEmulator) -> None:
+async def test_async_and_plain_functions_have_steps(
+    settings: Settings, google_emulator: GoogleEmulator
+) -> None:
     """
     A plain function's thread is not the task that the engine began: its steps are recorded all the same.
     """
@@ -41,7 +43,9 @@ async def test_async_and_plain_functions_have_steps(settings: Settings, google_e
     async with worker:
         keeper = worker.keeper
         grant = (await keeper.redeem(google_emulator.code("ada@example.com"))).id
-        asked = [await keeper.jobs.enqueue(name, grant, parameters={"name": "Ada"}) for name in ("quick", "slow")]
+        asked = [
+            await keeper.jobs.enqueue(name, grant, parameters={"name": "Ada"}) for name in ("quick", "slow")
+        ]
         found: list[Any] = []
         for each in asked:
             async with asyncio.timeout(30):

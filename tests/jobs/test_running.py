@@ -49,7 +49,7 @@ async def test_a_plain_function_blocks_in_a_thread(open_town: Opener) -> None:
     found = await town.until(await town.enqueue("work", await town.signed_in()), "done")
 
     assert {"first": 4} == found.result
-    assert (1, 2, "half of it") == (found.done, found.of, found.doing)
+    assert (1, 2, "half of it") == (found.report.done, found.report.of, found.report.doing)
 
 
 async def test_a_recorded_step_is_not_done_again(open_town: Opener) -> None:
@@ -77,7 +77,7 @@ async def test_a_recorded_step_is_not_done_again(open_town: Opener) -> None:
 
     assert [1, 2] == found.result
     assert ["first", "second", "second"] == done
-    assert 2 == found.steps
+    assert {"first": 1, "other": 2} == found.steps
 
 
 async def test_a_job_waits_for_consent_and_wakes_by_itself(open_town: Opener) -> None:
@@ -114,7 +114,7 @@ async def test_a_job_waits_for_consent_and_wakes_by_itself(open_town: Opener) ->
         await town.until(other, "parked")
 
     assert found.reason == "revoked" or found.reason == "expired"
-    assert found.remedy and found.hint
+    assert found.report.remedy and found.report.hint
     assert 1 == len(runs), "the others were parked without being begun"
     again = await town.worker.keeper.redeem(town.google.code("ada@example.com", ("openid", "email", DRIVE)))
     assert grant == again.id

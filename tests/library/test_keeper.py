@@ -10,7 +10,7 @@ import pytest
 
 import grantkeeper
 from grantkeeper import Keeper
-from grantkeeper.errors import CodeRefused, ConsentRequired, GrantNotFound, SettingsInvalid
+from grantkeeper.errors import CodeRefused, ConsentRequired, GrantNotFound, InvalidRequest, SettingsInvalid
 from grantkeeper.library.calls import Calls, SyncKeeper, _through
 from grantkeeper.library.local import SyncLocalKeeper
 from grantkeeper.library.remote import RemoteKeeper
@@ -75,7 +75,9 @@ def test_preflight_tells_whether_consent_is_needed(options, google_emulator):
     assert unknown.consent_needed
 
 
-@pytest.mark.parametrize("name", ["redeem", "access_token", "preflight", "describe", "grants", "attach"])
+@pytest.mark.parametrize(
+    "name", ["redeem", "connected", "access_token", "preflight", "describe", "grants", "attach"]
+)
 def test_both_faces_and_the_remote_one_take_the_same(name):
     """One signature for each call, wherever the keeper is and however it is asked."""
     wanted = inspect.signature(getattr(Calls, name))
@@ -83,6 +85,12 @@ def test_both_faces_and_the_remote_one_take_the_same(name):
     assert wanted == inspect.signature(getattr(Keeper, name))
     assert wanted == inspect.signature(getattr(RemoteKeeper, name))
     assert wanted == inspect.signature(getattr(SyncKeeper, name))
+
+
+def test_a_result_that_nobody_left_is_refused(blocking):
+    """What the browser brings back is good once; `examples/photos` has the whole way."""
+    with pytest.raises(InvalidRequest, match="unknown"):
+        blocking.connected("nobody's")
 
 
 def test_the_front_door_has_both_keepers():

@@ -19,6 +19,7 @@ from grantkeeper.errors import (
     CodeAlreadyRedeemed,
     ConsentRequired,
     GrantNotFound,
+    InvalidRequest,
     IssuerMisbehaved,
     IssuerUnavailable,
     OutcomeUnknown,
@@ -47,6 +48,13 @@ async def remote(service: Service) -> AsyncIterator[RemoteKeeper]:
 def blocking_remote(service: Service) -> Iterator[SyncKeeper]:
     with RemoteKeeper.open_sync(service.url, service.caller("backend")) as keeper:
         yield keeper
+
+
+@pytest.mark.anyio
+async def test_an_unknown_result_of_a_redirect_is_refused_by_the_service(remote):
+    """The service's own error comes back."""
+    with pytest.raises(InvalidRequest, match="unknown"):
+        await remote.connected("nobody's")
 
 
 @pytest.mark.anyio

@@ -1,12 +1,14 @@
 """
 The engine in memory, for tests: what it knows lasts as long as its book.
 
-Several engines on one book are what several workers on one database are. All of them live on one loop.
+Several engines on one book are what several workers on one database are; each may have a loop of its own.
 """
 
 import asyncio
+import threading
 from bisect import insort
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -51,9 +53,15 @@ class _Entry:
 
 
 class EngineBook:
-    """What engines in memory share: tickets, steps, and who is at what."""
+    """
+    What engines in memory share: tickets, steps, and who is at what.
+
+    Attributes:
+        lock: Held by whoever reads or writes the rest, for no longer than that takes.
+    """
 
     def __init__(self) -> None:
+        self.lock = threading.RLock()
         self.entries: dict[str, _Entry] = {}
         self.waiting: dict[Lane, list[_Entry]] = {}
         self.engines: list[MemoryEngine] = []
@@ -102,8 +110,8 @@ class EngineBook:
 
     def wake(self) -> None:
         """Let every engine see whether it can begin something."""
-        for engine in self.engines:
-            engine.begin()
+        for engine in list(self.engines):
+            engine.wake()
 
 
 class MemoryEngine:
@@ -115,46 +123,53 @@ class MemoryEngine:
         self._run: Run | None = None
         self._executor = ""
         self._at_once = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def start(self, run: Run, *, executor: str, at_once: int) -> None:
         """Begin what waits."""
         if self._run is not None:
             return
         self._run, self._executor, self._at_once = run, executor, at_once
-        self._book.engines.append(self)
-        self._book.wake()
+        self._loop = asyncio.get_running_loop()
+        with self._book.lock:
+            self._book.engines.append(self)
+            self._book.wake()
 
     async def submit(self, tickets: Sequence[Ticket]) -> None:
         """Let those that are new wait."""
-        for ticket in tickets:
-            self._book.add(ticket)
-        self._book.wake()
+        with self._book.lock:
+            for ticket in tickets:
+                self._book.add(ticket)
+            self._book.wake()
 
     async def resume(self, tickets: Sequence[Ticket]) -> None:
         """Let those that are suspended or new wait."""
-        for ticket in tickets:
-            entry = self._book.entries.get(ticket.id)
-            if entry is None:
-                self._book.add(ticket)
-            elif entry.state is _State.SUSPENDED:
-                self._book.wait(entry)
-            elif entry.state is _State.RUNNING:
-                entry.again = True
-        self._book.wake()
+        with self._book.lock:
+            for ticket in tickets:
+                entry = self._book.entries.get(ticket.id)
+                if entry is None:
+                    self._book.add(ticket)
+                elif entry.state is _State.SUSPENDED:
+                    self._book.wait(entry)
+                elif entry.state is _State.RUNNING:
+                    entry.again = True
+            self._book.wake()
 
     async def suspend(self, job_ids: Sequence[str]) -> None:
         """Take them from whoever has them."""
-        for entry in self._known(job_ids):
-            if entry.state in (_State.WAITING, _State.RUNNING):
-                self._book.leave(entry, _State.SUSPENDED)
-        self._book.wake()
+        with self._book.lock:
+            for entry in self._known(job_ids):
+                if entry.state in (_State.WAITING, _State.RUNNING):
+                    self._book.leave(entry, _State.SUSPENDED)
+            self._book.wake()
 
     async def forget(self, job_ids: Sequence[str]) -> None:
         """Take them away and drop them."""
-        for entry in self._known(job_ids):
-            self._book.leave(entry, _State.SUSPENDED)
-            del self._book.entries[entry.ticket.id]
-        self._book.wake()
+        with self._book.lock:
+            for entry in self._known(job_ids):
+                self._book.leave(entry, _State.SUSPENDED)
+                del self._book.entries[entry.ticket.id]
+            self._book.wake()
 
     def _known(self, job_ids: Iterable[str]) -> list[_Entry]:
         # A dict: an id that stands there twice is one.
@@ -162,26 +177,29 @@ class MemoryEngine:
 
     async def steps(self, job_id: str) -> list[StepRecord]:
         """What is in the book."""
-        entry = self._book.entries.get(job_id)
-        return [] if entry is None else [entry.records[place] for place in sorted(entry.records)]
+        with self._book.lock:
+            entry = self._book.entries.get(job_id)
+            return [] if entry is None else [entry.records[place] for place in sorted(entry.records)]
 
     async def recover(self, executor: str) -> int:
         """Let wait again what *executor* was at."""
-        lost = [
-            entry
-            for entry in self._book.entries.values()
-            if entry.state is _State.RUNNING and entry.executor == executor
-        ]
-        for entry in lost:
-            self._book.leave(entry, _State.WAITING)
-            self._book.wait(entry)
-        self._book.wake()
-        return len(lost)
+        with self._book.lock:
+            lost = [
+                entry
+                for entry in self._book.entries.values()
+                if entry.state is _State.RUNNING and entry.executor == executor
+            ]
+            for entry in lost:
+                self._book.leave(entry, _State.WAITING)
+                self._book.wait(entry)
+            self._book.wake()
+            return len(lost)
 
     async def stop(self, *, seconds: float) -> None:
         """Wait for what runs, then cut it off: the book says that it still runs, which `recover` sees."""
-        if self in self._book.engines:
-            self._book.engines.remove(self)
+        with self._book.lock:
+            if self in self._book.engines:
+                self._book.engines.remove(self)
         self._run = None
         tasks = set(self._tasks)
         if tasks:
@@ -192,39 +210,58 @@ class MemoryEngine:
 
     # -- running --------------------------------------------------------------------------------
 
+    def wake(self) -> None:
+        """Begin what may be begun, on the loop that this engine was started on; from any thread."""
+        assert self._loop is not None
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is self._loop:
+            self.begin()
+            return
+        with suppress(RuntimeError):
+            # Closed: whoever ended it so has died, and is recovered.
+            self._loop.call_soon_threadsafe(self.begin)
+
     def begin(self) -> None:
         """As many as may be and are there."""
         while self._run is not None and len(self._tasks) < self._at_once:
-            entry = self._book.begin(self._executor)
+            with self._book.lock:
+                entry = self._book.begin(self._executor)
+                number = 0 if entry is None else entry.run
             if entry is None:
                 return
-            task = asyncio.get_running_loop().create_task(self._do(self._run, entry, entry.run))
+            task = asyncio.get_running_loop().create_task(self._do(self._run, entry, number))
             self._tasks.add(task)
             task.add_done_callback(self._ended)
 
     async def _do(self, run: Run, entry: _Entry, number: int) -> None:
         state = _State.SUSPENDED
         try:
-            await run(entry.ticket.id, _MemorySteps(entry, number))
+            await run(entry.ticket.id, _MemorySteps(self._book, entry, number))
             state = _State.DONE
         except Suspended:
             pass
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must not end by it
             escaped(entry.ticket.id, error)
-        if entry.run == number:
-            self._book.leave(entry, state)
-            if state is _State.SUSPENDED and entry.again:
-                self._book.wait(entry)
+        with self._book.lock:
+            if entry.run == number:
+                self._book.leave(entry, state)
+                if state is _State.SUSPENDED and entry.again:
+                    self._book.wait(entry)
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        self._book.wake()
+        with self._book.lock:
+            self._book.wake()
 
 
 class _MemorySteps:
     """The steps of one run, which may record as long as nobody took its entry."""
 
-    def __init__(self, entry: _Entry, number: int) -> None:
+    def __init__(self, book: EngineBook, entry: _Entry, number: int) -> None:
+        self._book = book
         self._entry = entry
         self._number = number
         self._place = 0
@@ -246,8 +283,9 @@ class _MemorySteps:
         except BaseException:
             self._failed = True
             raise
-        self._must_be_ours()
-        self._entry.records[place] = StepRecord(name, value)
+        with self._book.lock:
+            self._must_be_ours()
+            self._entry.records[place] = StepRecord(name, value)
         return value
 
     def _must_be_ours(self) -> None:

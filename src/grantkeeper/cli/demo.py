@@ -7,20 +7,25 @@ from grantkeeper.cli.common import FAILED, HUMAN, OK, Manner, answer, hint, say
 from grantkeeper.errors import SettingsInvalid
 
 
-def demo(*, keep: bool = False, manner: Manner = HUMAN) -> int:
+def demo(*, keep: bool = False, report: str = "grantkeeper-demo.html", manner: Manner = HUMAN) -> int:
     """
-    Play the founding guide's story: a phone signs in, its user leaves, the backend goes on.
+    Play the founding guide's story: a phone signs in, its user leaves, the backend improves photos.
 
     Parameters
     ----------
     keep
-        Leave emulator, service and a web page running afterwards, to sign in by hand.
+        Leave emulator, service, the photo app and a web page running afterwards, to sign in by hand.
+    report
+        The file for the photos before and after, side by side: a page of its own.
     """
     try:
+        import dbos  # noqa: F401
         import googleapiclient  # noqa: F401
+        import PIL  # noqa: F401
     except ImportError:
         raise SettingsInvalid(
-            ["the demo needs Google's API client"], hint="Run: pip install 'grantkeeper[demo]'"
+            ["the demo needs Google's API client, an engine for jobs and an imaging library"],
+            hint="Run: pip install 'grantkeeper[demo]'",
         ) from None
     from grantkeeper.demo.stage import Stage
     from grantkeeper.demo.story import play
@@ -30,7 +35,7 @@ def demo(*, keep: bool = False, manner: Manner = HUMAN) -> int:
         try:
             with Stage(Path(folder)) as stage:
                 teller = Teller(stderr=manner.json)
-                play(stage, teller)
+                play(stage, teller, report)
                 teller.end("That is the main job: one sign-in, and a backend that works for its user.")
                 if keep:
                     from grantkeeper.demo.web import serve

@@ -12,16 +12,25 @@ from grantkeeper.cli.common import HUMAN, OK, UNAVAILABLE, Manner, hint, setting
 from grantkeeper.errors import InvalidRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from grantkeeper.jobs.definition import Definition
+    from grantkeeper.jobs.rates import ApiRate
     from grantkeeper.library.worker import Worker
 
 GRACE = 20
 MOST_AT_ONCE = 1000
 
 
-def run(*, app: str | None = None, at_once: int = 8, grace: int = GRACE, manner: Manner = HUMAN) -> int:
+def run(
+    *,
+    app: str | None = None,
+    at_once: int = 8,
+    grace: int = GRACE,
+    limit: list[str] | None = None,
+    user_limit: list[str] | None = None,
+    manner: Manner = HUMAN,
+) -> int:
     """
     Work on the jobs that an app defines, until told to stop.
 
@@ -35,6 +44,10 @@ def run(*, app: str | None = None, at_once: int = 8, grace: int = GRACE, manner:
         How many jobs run together.
     grace
         Seconds that running jobs are waited for when it is told to stop; what is left goes on elsewhere.
+    limit
+        How fast all workers together may ask an API: photoslibrary.googleapis.com=10/second; repeatable.
+    user_limit
+        The same for each user by himself; repeatable.
     """
     if not 1 <= at_once <= MOST_AT_ONCE:
         raise InvalidRequest(f"--at-once is 1 to {MOST_AT_ONCE}")
@@ -45,12 +58,28 @@ def run(*, app: str | None = None, at_once: int = 8, grace: int = GRACE, manner:
     if name is None:
         raise InvalidRequest("--app must name the module that defines the jobs")
     definitions = load(name)
+    rates = [*_rates(limit or [], per_user=False), *_rates(user_limit or [], per_user=True)]
 
     from grantkeeper.library.worker import Worker
     from grantkeeper.server.logs import configure
 
     configure(found.log_format)
-    return asyncio.run(_work(Worker(found, definitions, at_once=at_once), definitions, grace))
+    return asyncio.run(_work(Worker(found, definitions, at_once=at_once, rates=rates), definitions, grace))
+
+
+def _rates(said: "Iterable[str]", *, per_user: bool) -> "list[ApiRate]":
+    from grantkeeper.jobs.rates import ApiRate
+    from grantkeeper.settings_values import rate
+
+    found = []
+    for each in said:
+        host, _, told = each.partition("=")
+        try:
+            count = rate(told, Path())
+        except ValueError as error:
+            raise InvalidRequest(f"{each}: what follows the host and = {error}") from error
+        found.append(ApiRate(host.strip(), count.count / count.period, per_user))
+    return found
 
 
 def load(name: str) -> "Mapping[str, Definition]":

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -34,10 +34,10 @@ secrets = "client_secret.json"
 issuer = "{google}"
 scopes = {scopes}
 origins = ["{app}"]
-return_to = ["{app}/back"]
+return_to = ["{app}/back", "{photos}/back"]
 redirect.ios = ""
 redirect.web-popup = "postmessage"
-redirect.web = ["{service}/connect/callback"]
+redirect.web = ["{service}/connect/callback", "{photos}/auth/connect/callback"]
 """
 
 
@@ -49,14 +49,15 @@ class Stage:
         google: The emulator's control side.
         service: The service's address.
         app: Where the demo's own web page is served, if it is.
+        photos: Where the photo app is served, if it is.
         caller_key: The key of the app's backend.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
-        ports = free_ports(3)
-        self._google_url, self.service, self.app = (f"http://127.0.0.1:{port}" for port in ports)
+        ports = free_ports(4)
+        self._google_url, self.service, self.app, self.photos = (f"http://127.0.0.1:{port}" for port in ports)
         self._ports = ports
         self.google: GoogleEmulator
         self.caller_key = ""
@@ -75,7 +76,7 @@ class Stage:
         self.close()
 
     def _set_up(self) -> None:
-        google, service, _ = self._ports
+        google, service, *_ = self._ports
         self._start(["emulator", "--port", str(google), "--clock-file", "clock"])
         wait_for(self._google_url + "/", self._processes[-1])
         self.google = GoogleEmulator(self._google_url)
@@ -85,20 +86,48 @@ class Stage:
             "clients",
             {
                 "client_id": secret["web"]["client_id"],
-                "redirect_uris": [*secret["web"]["redirect_uris"], self.service + "/connect/callback"],
+                "redirect_uris": [
+                    *secret["web"]["redirect_uris"],
+                    self.service + "/connect/callback",
+                    self.photos + "/auth/connect/callback",
+                ],
                 "javascript_origins": [*secret["web"].get("javascript_origins", []), self.app],
             },
         )
         path = self.folder / "client_secret.json"
         path.write_text(json.dumps(self.google.get("client_secret.json")), encoding="utf-8")
         config = CONFIG.format(
-            service=self.service, google=self._google_url, app=self.app, scopes=json.dumps(list(SCOPES))
+            service=self.service,
+            google=self._google_url,
+            app=self.app,
+            photos=self.photos,
+            scopes=json.dumps(list(SCOPES)),
         )
         (self.folder / "grantkeeper.toml").write_text(config, encoding="utf-8")
         self.run("init")
         self.caller_key = json.loads(self.run("callers", "create", "photo-backend", "--json"))["key"]
         self._start(["serve", "--port", str(service)])
         wait_for(self.service + "/readyz", self._processes[-1])
+
+    def serve_photos(self) -> None:
+        """Start the photo app of `examples/photos`."""
+        port = self.photos.rsplit(":", 1)[1]
+        serving = ["uvicorn", "--factory", "app:create_app", "--port", port, "--log-level", "warning"]
+        more = {"GRANTKEEPER_PUBLIC_URL": self.photos + "/auth"}
+        self._start([*serving, "--timeout-graceful-shutdown", "2"], module="uvicorn", more=more)
+        wait_for(self.photos + "/", self._processes[-1])
+
+    def start_worker(self) -> "subprocess.Popen[bytes]":
+        """Start a worker for the photo app's jobs, and wait until it says that it works."""
+        self._start(["jobs", "run", "--app", "jobs"])
+        worker = self._processes[-1]
+        log = self.folder / "jobs.log"
+        give_up = time.monotonic() + START_LIMIT
+        while b"working on" not in log.read_bytes():
+            if worker.poll() is not None or time.monotonic() > give_up:
+                raise StoreUnavailable("the worker does not begin", hint=f"Look at {log}.")
+            time.sleep(0.05)
+        return worker
 
     def run(self, *arguments: str) -> str:
         """What a grantkeeper command prints, in the stage's folder."""
@@ -121,19 +150,38 @@ class Stage:
                 process.wait()
         self._processes.clear()
 
-    def _start(self, arguments: Sequence[str]) -> None:
+    def _start(
+        self,
+        arguments: Sequence[str],
+        *,
+        module: str = "grantkeeper.cli",
+        more: Mapping[str, str] | None = None,
+    ) -> None:
+        example = os.fspath(photos_example())
+        photos = {"PYTHONPATH": example, "PHOTOS_GOOGLE": self._google_url, "PHOTOS_FOLDER": "photos"}
         log = (self.folder / f"{arguments[0]}.log").open("wb")
         with log:
             process = subprocess.Popen(  # noqa: S603 - our own interpreter and words
-                _command(arguments),
+                [
+                    sys.executable,
+                    "-m",
+                    module,
+                    *(arguments if module == "grantkeeper.cli" else arguments[1:]),
+                ],
                 cwd=self.folder,
-                env=_environment(),
+                env=_environment() | photos | dict(more or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
         self._processes.append(process)
+
+
+def photos_example() -> Path:
+    """The folder of the photo app: in the wheel, or in the repository that this is run from."""
+    packed = Path(__file__).parent / "photos"
+    return packed if packed.is_dir() else Path(__file__).parents[3] / "examples" / "photos"
 
 
 def _command(arguments: Sequence[str]) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import requests
 
+from grantkeeper.demo.photos_story import play_photos
 from grantkeeper.demo.stage import SCOPES, Stage
 from grantkeeper.demo.telling import Teller
 from grantkeeper.errors import ConsentRequired
@@ -16,9 +17,9 @@ HOUR = 3700
 TIMEOUT = 30
 
 
-def play(stage: Stage, teller: Teller) -> None:
+def play(stage: Stage, teller: Teller, report: str) -> None:
     """
-    Play the story on *stage*.
+    Play the story on *stage*; its pictures are written to the file *report*.
 
     Raises:
         NotAsTold: A step went another way.
@@ -34,6 +35,7 @@ def play(stage: Stage, teller: Teller) -> None:
         _work(teller, drive)
         _crowd(stage, teller, keeper, grant)
         _take_back(stage, teller, keeper, grant, drive)
+    play_photos(stage, teller, ADA, report)
 
 
 def _sign_in(stage: Stage, teller: Teller) -> str:

@@ -81,6 +81,7 @@ def serve(stage: Stage) -> None:
 
     from grantkeeper.cli.common import say
 
+    say(f"the photo app:   {stage.photos}/")
     say(f"the app's page:  {stage.app}/")
     say(f"Google's pages:  {stage.google.url}/")
     say(f"the service:     {stage.service}/docs")

@@ -140,7 +140,7 @@ class JobContext(_Base):
         Wait until no other job of this grant, on any machine, is inside the same *name*.
 
         Raises:
-            StoreUnavailable: The claim was lost: the store was away for too long. What is inside is cancelled.
+            StoreUnavailable: The claim was lost: the store was away for too long. What is inside is cut off.
         """
         inside = self._work.exclusive(name)
         here, me = asyncio.get_running_loop(), asyncio.current_task()

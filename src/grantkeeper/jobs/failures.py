@@ -58,6 +58,18 @@ class Verdict:
     counted: bool = False
 
 
+def meant(error: BaseException) -> BaseException:
+    """
+    *error*, or the one of ours that it was raised from.
+
+    Google's libraries raise their own from what our credentials tell them.
+    """
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, GrantkeeperError | PermanentFailure | TryLater):
+        found = found.__cause__
+    return error if found is None else found
+
+
 def verdict(error: BaseException, *, attempts: int, most: int, roll: float) -> Verdict:
     """
     What *error* makes of a job.
@@ -67,6 +79,7 @@ def verdict(error: BaseException, *, attempts: int, most: int, roll: float) -> V
         most: How many there may be.
         roll: In [0, 1), for the jitter of a pause.
     """
+    error = meant(error)
     if isinstance(error, ConsentRequired):
         return Verdict(JobState.PARKED, str(error.details.get("reason", error.code)), error.text)
     if isinstance(error, ScopeInsufficient):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from grantkeeper.jobs.definition import Definition
+from grantkeeper.jobs.rates import ApiRate
 from grantkeeper.model import Token
 from grantkeeper.ports import Clock, Dice, Engine, Http, Store
 
@@ -33,6 +34,7 @@ class Means:
 
     Attributes:
         definitions: The jobs that this process can do, by name.
+        rates: That requests of jobs keep, with all other workers.
         hosts: Beside Google's own, those that may be sent a user's token: an emulator's.
         executor: The name of this worker.
     """
@@ -46,6 +48,7 @@ class Means:
     definitions: Mapping[str, Definition]
     executor: str
     hosts: frozenset[str] = frozenset()
+    rates: tuple[ApiRate, ...] = ()
 
     def tell(
         self, event: str, *, level: int = logging.INFO, error: BaseException | None = None, **ids: object

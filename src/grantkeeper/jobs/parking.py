@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from grantkeeper.errors import StoreConflict
-from grantkeeper.model import Grant, GrantState, Job, JobState, Order
+from grantkeeper.model import Grant, GrantState, Job, JobState
 from grantkeeper.ports import Store
 
 PAGE = 200
@@ -42,8 +42,9 @@ async def park_others(store: Store, parked: Job) -> int:
                         state=JobState.PARKED,
                         reason=parked.reason,
                         note=parked.note,
-                        # The engine never heard of it, and need not before it is woken.
-                        order=None if job.order is Order.SUBMIT else Order.SUSPEND,
+                        # The engine is told nothing. A run that it begins finds the job parked; and an
+                        # order to suspend, carried out late, would take away what the user has woken.
+                        order=None,
                     )
                 )
                 changed += 1

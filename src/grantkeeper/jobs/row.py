@@ -1,15 +1,30 @@
 """A job's row in the hands of the run that works on it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from grantkeeper.errors import StoreConflict, StoreUnavailable
 from grantkeeper.model import Job, JobState
 from grantkeeper.ports import JobStore, Suspended
 
+T = TypeVar("T")
+
 PAUSE = 0.2
 LONGEST_PAUSE = 5.0
+
+
+async def patiently(read: Callable[[], Awaitable[T]]) -> T:
+    """What *read* gives, once the store is there: a run that gave up instead would be missed by nobody."""
+    pause = PAUSE
+    while True:
+        try:
+            return await read()
+        except StoreUnavailable:
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
 
 
 class Row:
@@ -32,33 +47,17 @@ class Row:
             patient: Wait for a store that is away, for as long as it takes.
 
         Raises:
-            Suspended: The job was cancelled or erased.
+            Suspended: The job was cancelled or erased, or is done: by another run that took us for dead.
             StoreUnavailable: The store is away, and we are not patient.
         """
-        pause = PAUSE
         while True:
+            change = partial(self._store.change_job, replace(self.job, **fields), quiet=quiet)
+            read = partial(self._store.job, self.job.id)
             try:
-                self.job = await self._store.change_job(replace(self.job, **fields), quiet=quiet)
+                self.job = await (patiently(change) if patient else change())
                 return
             except StoreConflict:
-                await self._read(patient)
-            except StoreUnavailable:
-                if not patient:
-                    raise
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-
-    async def _read(self, patient: bool) -> None:
-        pause = PAUSE
-        while True:
-            try:
-                found = await self._store.job(self.job.id)
-                break
-            except StoreUnavailable:
-                if not patient:
-                    raise
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
-        if found is None or found.state is JobState.CANCELLED:
-            raise Suspended
-        self.job = found
+                found = await (patiently(read) if patient else read())
+            if found is None or found.state in (JobState.CANCELLED, JobState.DONE):
+                raise Suspended
+            self.job = found

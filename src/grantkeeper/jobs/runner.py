@@ -7,6 +7,7 @@ between is run again and finds in the row what was decided.
 
 import asyncio
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -17,10 +18,10 @@ import msgspec
 from grantkeeper.errors import ConsentRequired, GrantBlocked, StoreUnavailable
 from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
-from grantkeeper.jobs.failures import NotRecordable, Verdict, verdict
+from grantkeeper.jobs.failures import NotRecordable, Verdict, meant, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import park_others, woken_meanwhile
-from grantkeeper.jobs.row import Row
+from grantkeeper.jobs.row import Row, patiently
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
 from grantkeeper.model import ENDED, Job, JobState, Order
@@ -32,9 +33,12 @@ ELSEWHERE = Verdict(JobState.WAITING, "job_unknown", "the worker that took it do
 KEPT_LARGEST = 64 * 1024
 """Bytes of what a job returned that are kept in its row."""
 
-
 MOST_BEGUN = 8
-"""How often a job is begun in vain, without a step further, if it may be cut off so often by what is not its own."""
+"""
+How often a job is begun at least, with no step done in between, before it counts as the cause of that.
+
+Workers are ended for many reasons, and a job that may be tried once is not failed by the first.
+"""
 
 
 class Runner:
@@ -51,7 +55,7 @@ class Runner:
         Raises:
             Suspended: The job goes on later, or never.
         """
-        job = await self._means.store.job(job_id)
+        job = await patiently(partial(self._means.store.job, job_id))
         if job is not None and job.state is JobState.DONE:
             return
         if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
@@ -90,7 +94,7 @@ class Runner:
         finally:
             await work.last_news()
 
-    async def _begun(self, job: Job) -> dict[str, int]:
+    async def _begun(self, job: Job) -> dict[str, Any]:
         """
         What the row learns from a run before this one that ended without a word, its worker having died.
 
@@ -124,7 +128,7 @@ class Runner:
             patient=True,
             state=JobState.DONE,
             result=result,
-            steps=work.recorded,
+            steps=max(work.row.job.steps, work.recorded),
             attempts=0,
             **await work.last_news(),
             ended_at=now,
@@ -141,13 +145,16 @@ class Runner:
             self._means.tell(
                 "job.raised", level=logging.WARNING, error=error, job=row.job.id, name=definition.name
             )
-        more = await work.last_news() | {"attempts": attempts + found.counted, "steps": work.recorded}
+        more = await work.last_news() | {
+            "attempts": attempts + found.counted,
+            "steps": max(row.job.steps, work.recorded),
+        }
         await self._write(row, definition, found, **more)
         if found.state is not JobState.PARKED:
             return
         needed = replace(row.job, scopes=work.scopes)
-        if isinstance(error, ConsentRequired | GrantBlocked) and await woken_meanwhile(
-            self._means.store, needed
+        if isinstance(meant(error), ConsentRequired | GrantBlocked) and await patiently(
+            partial(woken_meanwhile, self._means.store, needed)
         ):
             # Counted: should the grant only look as if it worked, it is not tried for ever.
             if attempts + 1 < MOST_BEGUN:
@@ -160,7 +167,9 @@ class Runner:
                     attempts=attempts + 1,
                 )
             return
-        await park_others(self._means.store, row.job)
+        with suppress(StoreUnavailable):
+            # They would find out by themselves.
+            await park_others(self._means.store, row.job)
 
     async def _write(self, row: Row, definition: Definition | None, found: Verdict, **more: Any) -> None:
         now = self._means.clock.now()

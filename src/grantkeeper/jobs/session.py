@@ -8,11 +8,11 @@ the same wall; who has to wait longer than a moment gives his place to others.
 
 import asyncio
 import hashlib
+import re
 from base64 import urlsafe_b64encode
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 
@@ -43,8 +43,18 @@ TRIES: Final = 4
 
 FIRST_PAUSE: Final = 0.5
 
-GOOGLES: Final = (".googleapis.com", ".googleusercontent.com", ".google.com")
-"""Ends of the names of hosts that may see a user's token."""
+GOOGLES: Final = re.compile(
+    r"(?:[a-z0-9-]+\.)+(?:googleapis|google)\.com|(?:lh[0-9]+|video-downloads)\.googleusercontent\.com"
+)
+"""
+Hosts that may see a user's token.
+
+Of ``googleusercontent.com`` only those that serve photos and videos: others there are virtual machines and
+notebooks of anybody's.
+"""
+
+_WRITTEN: Final = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?([/?][!-~]*)?")
+"""A URL about whose host no two readers differ: no user, no backslash, nothing that is stripped."""
 
 
 class UserSession:
@@ -128,11 +138,23 @@ class UserSession:
 
     async def _turn(self, host: str) -> None:
         """
-        Wait while a quota is paused.
+        Wait while a quota is paused, and for a turn of each rate that is to be kept.
 
         Raises:
-            QuotaExceeded: It is paused for longer than a moment.
+            QuotaExceeded: That lasts longer than a moment.
         """
+        await self._unpaused(host)
+        for rate in self._means.rates:
+            if rate.host != host:
+                continue
+            key = rate.key(self._job.grant_id)
+            while wait := await self._means.store.spend(key, per_second=rate.per_second, burst=rate.burst):
+                if wait > SHORT_WAIT:
+                    whose = Quota.USER if rate.per_user else Quota.PROJECT
+                    raise QuotaExceeded(f"the rate set for {host} is used up", whose=whose, retry_after=wait)
+                await asyncio.sleep(wait)
+
+    async def _unpaused(self, host: str) -> None:
         keys = self._keys(host)
         while True:
             paused = await self._means.store.paused(list(keys.values()))
@@ -167,13 +189,14 @@ class UserSession:
         Raises:
             InvalidRequest: A user's token must not go there.
         """
-        parts = urlsplit(url)
-        host, origin = parts.hostname or "", f"{parts.scheme}://{parts.netloc}"
-        if origin in self._means.hosts:
-            # An emulator is all of Google's hosts: the first part of the path tells them apart.
-            return parts.path.split("/")[1] or host
-        if parts.scheme == "https" and host.endswith(GOOGLES) and parts.port in (None, 443):
-            return host
+        found = _WRITTEN.fullmatch(url)
+        if found is not None:
+            scheme, host, port, rest = found[1], found[2].lower(), found[3] or "", found[4] or "/"
+            if f"{scheme}://{host}{port}" in self._means.hosts:
+                # An emulator is all of Google's hosts: the first part of the path tells them apart.
+                return rest.partition("?")[0].strip("/").partition("/")[0] or host
+            if scheme == "https" and port in ("", ":443") and GOOGLES.fullmatch(host):
+                return host
         raise InvalidRequest("a user's token is sent to Google's hosts by HTTPS, and to no other")
 
 

@@ -8,6 +8,7 @@ without holding up leases and tokens; `grantkeeper.jobs.context` carries its wis
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any, Final
 
 from grantkeeper.errors import StoreConflict, StoreUnavailable
@@ -44,7 +45,7 @@ class Work:
         self.means = means
         self.row = row
         self.scopes = row.job.scopes | definition.scopes
-        self.session = UserSession(means, row.job, scopes=self.scopes, limits=definition.limits)
+        self.session = UserSession(means, replace(row.job, scopes=self.scopes))
         self.recorded = 0
         self.done_anew = 0
         self._steps = steps
@@ -115,7 +116,7 @@ class Work:
             news, self._news = self._news, {}
             if news:
                 with suppress(StoreUnavailable):
-                    await self.row.change(quiet=True, steps=self.recorded, **news)
+                    await self.row.change(quiet=True, steps=max(self.row.job.steps, self.recorded), **news)
 
     async def last_news(self) -> dict[str, Any]:
         """What of the progress is not written yet, for the end of the run; nothing is written after this."""

@@ -75,6 +75,16 @@ class Calls(ABC):
         """
 
     @abstractmethod
+    async def connected(self, result: str) -> RedeemedGrant:
+        """
+        What came of a sign-in by redirect: *result* is what the browser came back with; good once.
+
+        Raises:
+            InvalidRequest: It is unknown, was fetched already, or is older than 60 seconds.
+            GrantkeeperError: What the sign-in itself ended with, as `redeem` would raise it.
+        """
+
+    @abstractmethod
     async def access_token(
         self, grant_id: str, scopes: Scopes = None, min_ttl: int = 60, rejected: str | None = None
     ) -> Token:
@@ -247,6 +257,7 @@ class SyncKeeper:
         self._calls = calls
 
     redeem = _blocking(Calls.redeem)
+    connected = _blocking(Calls.connected)
     access_token = _blocking(Calls.access_token)
     preflight = _blocking(Calls.preflight)
     describe = _blocking(Calls.describe)

@@ -161,6 +161,9 @@ class Keeper(Calls):
         )
         return await self._carry(lambda core: core.redeem(request))
 
+    async def connected(self, result: str) -> RedeemedGrant:
+        return await self._carry(lambda core: core.connect.result(result))
+
     async def access_token(
         self, grant_id: str, scopes: Scopes = None, min_ttl: int = 60, rejected: str | None = None
     ) -> Token:

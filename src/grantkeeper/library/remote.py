@@ -197,6 +197,13 @@ class RemoteKeeper(Calls):
 
         return await self._carry(twice)
 
+    async def connected(self, result: str) -> RedeemedGrant:
+        body = {"result": result}
+        answer = await self._carry(
+            lambda service: service.call("POST", "/v1/connect/results", answers.Redeemed, body=body)
+        )
+        return answer.record()
+
     async def access_token(
         self, grant_id: str, scopes: Scopes = None, min_ttl: int = 60, rejected: str | None = None
     ) -> Token:

@@ -5,7 +5,7 @@ The authors' code runs beside that loop, never on it.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.dispatcher import Dispatcher
 from grantkeeper.jobs.liveness import Liveness
 from grantkeeper.jobs.means import Means
+from grantkeeper.jobs.rates import ApiRate
 from grantkeeper.jobs.runner import Runner
 from grantkeeper.jobs.schedules import Schedules
 from grantkeeper.jobs.yard import Yard
@@ -79,11 +80,13 @@ class Worker:
         *,
         at_once: int = AT_ONCE,
         engine: Engine | None = None,
+        rates: Sequence[ApiRate] = (),
     ) -> None:
         self._settings = settings
         self._definitions = definitions
         self._at_once = at_once
         self._engine = engine
+        self._rates = tuple(rates)
         self._keeper = Keeper.open(settings=settings)
         self._parts: _Parts | None = None
         self.executor = ""
@@ -116,6 +119,7 @@ class Worker:
                 definitions=self._definitions,
                 executor=core.nodes.id,
                 hosts=_emulators(core),
+                rates=self._rates,
             )
             parts = _Parts(means, Yard(2 * self._at_once), self.lost, here)
             await announce(means)

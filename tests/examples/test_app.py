@@ -1,0 +1,190 @@
+"""The photo app without a browser: who gets in, what is handed over, and what another user cannot see."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urljoin, urlsplit
+
+import httpx
+import pytest
+from previews import put
+
+from grantkeeper.model import JobState
+from grantkeeper.testing.google import GoogleEmulator
+from tests.examples.conftest import ADA
+from tests.examples.site import Site, serving
+
+
+@pytest.fixture
+def site(google: GoogleEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    """The app, up."""
+    with serving(google, tmp_path, monkeypatch) as site:
+        yield site
+
+
+@contextmanager
+def signed_in(site: Site, email: str = ADA, **consent: str) -> Iterator[httpx.Client]:
+    """A browser, so to speak, that went through Google's forms."""
+    with httpx.Client(
+        base_url=site.url, headers={"Origin": site.url}, follow_redirects=True, timeout=30
+    ) as browser:
+        page = browser.get("/sign-in")
+        for form in [
+            {"step": "account", "email": email},
+            {"step": "consent", "decision": "allow", **consent},
+        ]:
+            action = re.search(r'action="([^"]+)"', page.text)
+            assert action, page.text
+            page = browser.post(urljoin(str(page.url), action[1].replace("&amp;", "&")), data=form)
+        assert site.url == f"{page.url.scheme}://{page.url.host}:{page.url.port}"
+        yield browser
+
+
+def until(true: Callable[[], object]) -> None:
+    """Wait for what another thread is about to do."""
+    give_up = time.monotonic() + 30
+    while not true():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
+
+
+def test_a_stranger_is_told_what_this_is_and_gets_no_further(site: Site):
+    """
+    Every other page leads to the first one.
+    """
+    with httpx.Client(base_url=site.url, headers={"Origin": site.url}) as browser:
+        assert "Sign in with Google" in browser.get("/").text
+        for method, path in [
+            ("GET", "/jobs/x"),
+            ("GET", "/events"),
+            ("POST", "/picks"),
+            ("POST", "/forget-me"),
+        ]:
+            answer = browser.request(method, path)
+            assert (303, "/") == (answer.status_code, answer.headers["location"])
+
+
+def test_pages_carry_the_headers_that_pages_should(site: Site):
+    """
+    Nothing from elsewhere, no frames, no scripts in the page.
+    """
+    headers = httpx.get(site.url).headers
+
+    assert "script-src 'self'" in headers["content-security-policy"]
+    assert "no-store" == headers["cache-control"]
+
+
+def test_what_is_picked_becomes_one_job(site: Site):
+    """
+    Picked in Google's window while the app's page may be closed; handed over once.
+    """
+    with signed_in(site, all="yes") as browser:
+        assert "Ada Example" in browser.get("/").text
+        sent = browser.post("/picks", follow_redirects=False)
+        assert sent.headers["location"].endswith("/autoclose")
+        assert "Waiting for your choice" in browser.get("/").text
+
+        site.google.post("pick", {"email": ADA, "count": 3})
+        until(lambda: site.desk.kept)
+
+        (job,) = site.desk.kept
+        assert ("enhance", JobState.QUEUED) == (job.job, job.state)
+        until(lambda: "Waiting for your choice" not in browser.get("/").text)
+        assert "Waits for its turn" in browser.get("/").text
+        assert 1 == len(site.desk.kept)
+
+
+def test_never_mind_closes_the_visit(site: Site):
+    """
+    Google's as well as ours.
+    """
+    with signed_in(site, all="yes") as browser:
+        browser.post("/picks", follow_redirects=False)
+        cancel = re.search(r'action="(/picks/[^"]+/cancel)"', browser.get("/").text)
+        assert cancel
+
+        assert "Nothing yet" in browser.post(cancel[1]).text
+        with pytest.raises(ValueError, match="session_unknown"):
+            site.google.post("pick", {"email": ADA, "count": 1})
+
+
+def test_a_form_on_another_site_is_refused(site: Site):
+    """
+    Whoever is signed in and visits that site picks nothing.
+    """
+    with signed_in(site, all="yes") as browser:
+        for origin in ("https://evil.example", "null"):
+            assert 403 == browser.post("/picks", headers={"Origin": origin}).status_code
+
+
+def test_a_way_back_that_began_elsewhere_signs_nobody_in(site: Site):
+    """
+    A link with somebody else's result would sign its reader in as that somebody.
+    """
+    with signed_in(site, all="yes") as attacker:
+        start = attacker.get("/sign-in", follow_redirects=False)
+        back = parse_qs(urlsplit(start.headers["location"]).query)["return_to"][0]
+
+    with httpx.Client(follow_redirects=True) as victim:
+        page = victim.get(back + "&result=stolen")
+
+    assert "begun in another window" in page.text
+
+
+def test_a_permission_that_was_left_out_is_asked_for_again(site: Site):
+    """
+    Without all of them the job could not end well.
+    """
+    with signed_in(site, all="") as browser:
+        assert "permissions" in browser.get("/?trouble=scopes").text
+        assert "Sign in with Google" in browser.get("/").text
+
+
+def test_another_user_sees_neither_job_nor_picture(site: Site):
+    """
+    Ids are no keys.
+    """
+    with signed_in(site, all="yes") as ada, signed_in(site, "bob@example.com", all="yes") as bob:
+        ada.post("/picks", follow_redirects=False)
+        site.google.post("pick", {"email": ADA, "count": 1})
+        until(lambda: site.desk.kept)
+        (job,) = site.desk.kept
+        put(site.folder.previews(job.grant, job.id), {"0000-after.jpg": b"a picture"})
+        paths = [f"/jobs/{job.id}", f"/jobs/{job.id}/pictures/0000-after.jpg"]
+
+        assert [200, 200] == [ada.get(path).status_code for path in paths]
+        assert [404, 404] == [bob.get(path).status_code for path in paths]
+        assert 404 == bob.post(f"/jobs/{job.id}/retry").status_code
+        assert 404 == ada.get(f"/jobs/{job.id}/pictures/..%2F..%2F..%2Fapp.db").status_code
+
+
+def test_whoever_leaves_is_forgotten(site: Site):
+    """
+    The access is given back, and nothing of the user is left in the app's folder.
+    """
+    with signed_in(site, all="yes") as browser:
+        browser.post("/picks", follow_redirects=False)
+        site.google.post("pick", {"email": ADA, "count": 1})
+        until(lambda: site.desk.kept)
+        grant = site.desk.kept[0].grant
+        put(site.folder.previews(grant, "job-0"), {"0000-after.jpg": b"a picture"})
+
+        assert "Sign in with Google" in browser.post("/forget-me").text
+
+    assert not (site.folder.root / grant).exists()
+    assert grant.encode() not in (site.folder.root / "app.db").read_bytes()
+
+
+def test_a_broken_consent_leads_to_google(site: Site):
+    """
+    The next click asks for it, in the place of an error.
+    """
+    with signed_in(site, all="yes") as browser:
+        site.google.revoke(ADA)
+
+        site.google.advance(3700)
+        answer = browser.post("/picks", follow_redirects=False)
+
+        assert (303, "/sign-in") == (answer.status_code, answer.headers["location"])

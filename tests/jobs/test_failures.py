@@ -1,0 +1,140 @@
+"""What becomes of a job that cannot go on: every row of the table."""
+
+from typing import Any
+
+import pytest
+from google.auth.exceptions import RefreshError
+
+from grantkeeper.errors import (
+    ApiMisbehaved,
+    ApiRefused,
+    ApiUnavailable,
+    ConsentRequired,
+    GrantBlocked,
+    GrantNotFound,
+    HttpFailed,
+    InvalidRequest,
+    IssuerUnavailable,
+    Quota,
+    QuotaExceeded,
+    ScopeInsufficient,
+    StoreUnavailable,
+    TokenRefused,
+)
+from grantkeeper.jobs.failures import PermanentFailure, TryLater, Verdict, verdict
+from grantkeeper.model import JobState
+from grantkeeper.ports import StepsDiffer
+
+PARKED, WAITING, FAILED = JobState.PARKED, JobState.WAITING, JobState.FAILED
+
+
+def found(error: BaseException, *, attempts: int = 0, most: int = 8, roll: float = 0.0) -> Verdict:
+    return verdict(error, attempts=attempts, most=most, roll=roll)
+
+
+def caused(error: Exception, cause: Exception) -> Exception:
+    """*error* as ``raise error from cause`` leaves it."""
+    error.__cause__ = cause
+    return error
+
+
+GONE = ConsentRequired("the user took it back", reason="revoked")
+
+ROWS: list[tuple[BaseException, JobState, str, str]] = [
+    (GONE, PARKED, "revoked", "the user took it back"),
+    (
+        ScopeInsufficient("Google answered 403", missing_scopes=["s"]),
+        PARKED,
+        "missing_scopes",
+        "Google answered 403",
+    ),
+    (GrantBlocked("not allowed"), PARKED, "grant_blocked", "not allowed"),
+    (GrantNotFound("gone"), JobState.CANCELLED, "grant_not_found", "gone"),
+    (TryLater(5), WAITING, "asked_for_later", "the job asked to be run later"),
+    (QuotaExceeded("used up", whose=Quota.USER), WAITING, "quota_exceeded", "used up"),
+    (PermanentFailure("the album is full"), FAILED, "error", "the album is full"),
+    (StepsDiffer("step 1 was a"), FAILED, "steps_differ", "step 1 was a"),
+    (InvalidRequest("no field x"), FAILED, "invalid_request", "no field x"),
+    (ApiRefused("Google answered 400", status=400), FAILED, "api_refused", "Google answered 400"),
+    (ApiUnavailable("Google answered 503", status=503), WAITING, "api_unavailable", "Google answered 503"),
+    (TokenRefused("Google answered 401"), WAITING, "token_refused", "Google answered 401"),
+    (IssuerUnavailable("away"), WAITING, "issuer_unavailable", "away"),
+    (StoreUnavailable("away"), WAITING, "store_unavailable", "away"),
+    (HttpFailed("10.0.0.1 refused", may_have_arrived=False), WAITING, "error", "the network failed"),
+    (OSError("/home/ada/secret"), WAITING, "error", "the job raised OSError"),
+    # Google's own libraries wrap what our credentials say.
+    (caused(RefreshError("no"), GONE), PARKED, "revoked", "the user took it back"),
+]
+
+
+@pytest.mark.parametrize(
+    ("error", "state", "reason", "note"), ROWS, ids=[f"{type(row[0]).__name__}-{row[2]}" for row in ROWS]
+)
+def test_each_error_has_its_row(error: BaseException, state: JobState, reason: str, note: str) -> None:
+    """
+    State, reason, and a sentence in which nothing of Google's or of the user's stands.
+    """
+    decided = found(error)
+
+    assert (state, reason, note) == (decided.state, decided.reason, decided.note)
+
+
+def test_a_broken_answer_is_as_its_kind_says() -> None:
+    """
+    What Google got wrong is tried again exactly if its error says that this may help.
+    """
+    error = ApiMisbehaved("not JSON")
+
+    assert (WAITING if error.retry else FAILED) == found(error).state
+
+
+@pytest.mark.parametrize(
+    "error", [GONE, TryLater(1), QuotaExceeded("used up", whose=Quota.USER), PermanentFailure("no")]
+)
+def test_what_says_nothing_against_the_job_is_no_attempt(error: Exception) -> None:
+    """
+    A user who is away and a quota may last for long; neither wears the job out.
+    """
+    assert not found(error, attempts=7).counted
+    assert found(error, attempts=7).state is found(error).state
+
+
+def test_the_last_attempt_ends_it() -> None:
+    """
+    The sentence says how often it was tried.
+    """
+    assert found(OSError(), attempts=6).state is WAITING
+    last = found(OSError(), attempts=7)
+
+    assert (FAILED, True, "the job raised OSError; tried 8 times") == (last.state, last.counted, last.note)
+
+
+@pytest.mark.parametrize(("attempts", "longest"), [(0, 2.0), (1, 4.0), (4, 32.0), (30, 900.0)])
+def test_pauses_double_up_to_a_quarter_of_an_hour(attempts: int, longest: float) -> None:
+    """
+    Half of each is dice, so that those who failed together do not come back together.
+    """
+    waits = [found(OSError(), attempts=attempts, most=99, roll=roll).wait for roll in (0.0, 1.0)]
+
+    assert [longest / 2, longest] == waits
+
+
+def test_google_is_obeyed_where_it_says_when() -> None:
+    """
+    Never earlier than it said; a quota without a word waits half a minute.
+    """
+    away = ApiUnavailable("Google answered 503", status=503, retry_after=120)
+    named = QuotaExceeded("used up", whose=Quota.USER, retry_after=60)
+    unnamed = QuotaExceeded("used up", whose=Quota.PROJECT)
+
+    assert 120 == found(away).wait
+    assert [60.0, 75.0] == [found(named, roll=roll).wait for roll in (0.0, 1.0)]
+    assert 30 == found(unnamed).wait
+
+
+@pytest.mark.parametrize(("asked", "wait"), [(0.5, 0.5), (0, 0), (-3, 0)])
+def test_who_asks_for_later_gets_it(asked: float, wait: Any) -> None:
+    """
+    To the second, and never in the past.
+    """
+    assert wait == found(TryLater(asked)).wait
