@@ -50,5 +50,5 @@ async def test_who_has_to_wait_long_gives_his_place_to_others(open_town: Opener)
     assert 200 == (await town.until(first, "done")).result
     waiting = await town.until(second, "waiting")
     assert "quota_exceeded" == waiting.reason
-    assert 0 == waiting.attempts
+    assert 0 == waiting.report.attempts
     assert 200 == (await town.until(await town.enqueue("ask", ben), "done")).result
