@@ -1,4 +1,4 @@
-"""What a run finds that is not the first: a worker that died, a release that needs more, a grant that works again."""
+"""What a run finds after others: a worker that died, a release that needs more, a grant that works again."""
 
 from collections.abc import Mapping
 from dataclasses import replace
