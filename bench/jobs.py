@@ -64,8 +64,8 @@ def jobs(sizes: Sizes, directory: Path) -> Part:
             f"{sizes.jobs:,} jobs of three steps that do nothing, of {sizes.job_grants:,} users, one at a "
             f"time for each; a worker runs {AT_ONCE}. From before they are asked for, in one transaction, "
             "until the last has ended. *Engine alone* is DBOS as its documentation shows it, with the same "
-            "number of workers, the same limits and the same polling (0.2 s), on a database of its own. "
-            "Workers are new in each round. Latency is from before a single job is asked for until its "
+            "number of workers, the same limits and the same polling (0.2 s), on a database of its own, SQLite's "
+            "in WAL mode as ours is. Workers are new in each round. Latency is from before a single job is asked for until its "
             f"function is entered, on an idle worker, {sizes.job_starts} jobs in a round. {about}."
         ),
         figures=figures,
