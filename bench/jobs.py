@@ -66,7 +66,7 @@ def jobs(sizes: Sizes, directory: Path) -> Part:
             "until the last has ended. *Engine alone* is DBOS as its documentation shows it, with as many "
             "workers, the same limits and the same polling (0.2 s), on a database of its own; SQLite's is in "
             "WAL mode, as ours is. Workers are new in each round. Latency is from before a single job is "
-            f"asked for until its function is entered, on an idle worker, {sizes.job_starts} jobs in a round. "
+            f"asked for until its function is entered, on an idle worker, {sizes.job_starts} in a round. "
             f"{about}."
         ),
         figures=figures,
