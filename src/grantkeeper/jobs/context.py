@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
 
 import msgspec
 
+from grantkeeper.jobs.failures import NotRecordable
 from grantkeeper.jobs.session import LARGEST_ANSWER
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
@@ -63,8 +64,7 @@ class _Base:
 
         They block: in an async job use them inside a plain step, which runs in a thread.
         """
-        job = self._work.row.job
-        return self._work.means.tokens.credentials(job.grant_id, job.scopes or None)
+        return self._work.means.tokens.credentials(self.grant_id, self._work.scopes or None)
 
 
 class JobContext(_Base):
@@ -106,7 +106,7 @@ class JobContext(_Base):
 
         Raises:
             RuntimeError: An earlier step of this run failed.
-            ValueError: The value is larger than a megabyte; return where it is kept.
+            NotRecordable: The value is larger than a megabyte, or nothing that JSON can hold.
         """
         return await self.named_step(_step_name(function), function, *args, **kwargs)
 
@@ -136,27 +136,47 @@ class JobContext(_Base):
 
     @asynccontextmanager
     async def exclusive(self, name: str) -> AsyncIterator[None]:
-        """Wait until no other job of this grant, on any machine, is inside the same *name*."""
+        """
+        Wait until no other job of this grant, on any machine, is inside the same *name*.
+
+        Raises:
+            StoreUnavailable: The claim was lost: the store was away for too long. What is inside is cut off.
+        """
         inside = self._work.exclusive(name)
-        held, leave = asyncio.Event(), asyncio.Event()
+        here, me = asyncio.get_running_loop(), asyncio.current_task()
+        assert me is not None
+        held, leave = here.create_future(), asyncio.Event()
 
         async def hold() -> None:
             async with inside:
-                here.call_soon_threadsafe(held.set)
+                here.call_soon_threadsafe(held.set_result, None)
                 await leave.wait()
 
-        here = asyncio.get_running_loop()
-        holding: asyncio.Future[Any] = asyncio.wrap_future(self._carry(hold()))
-        waiting: asyncio.Future[Any] = asyncio.ensure_future(held.wait())
-        await asyncio.wait([holding, waiting], return_when=asyncio.FIRST_COMPLETED)
-        if not held.is_set():
-            waiting.cancel()
+        holding: asyncio.Future[None] = asyncio.wrap_future(self._carry(hold()))
+        try:
+            await asyncio.wait([holding, held], return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            # Who stops waiting must not be given the claim later.
+            holding.cancel()
+            raise
+        if not held.done():
             await holding
+        lost: list[bool] = []
+
+        def ended(_: object) -> None:
+            lost.append(True)
+            me.cancel()
+
+        holding.add_done_callback(ended)
         try:
             yield
+        except asyncio.CancelledError:
+            if not lost or me.uncancel():
+                raise
         finally:
+            holding.remove_done_callback(ended)
             self._home.call_soon_threadsafe(leave.set)
-            await holding
+            await asyncio.shield(holding)
 
 
 class JobHttp:
@@ -263,8 +283,8 @@ def _step_name(function: Callable[..., Any]) -> str:
 def _encoded(value: Any) -> bytes:
     try:
         return msgspec.json.encode(value)
-    except (TypeError, msgspec.MsgspecError) as error:
-        raise TypeError(f"a step returns what JSON can hold, not {type(value).__name__}") from error
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise NotRecordable(f"a step returns what JSON can hold, not {type(value).__name__}") from error
 
 
 def _decoded(value: bytes, function: Callable[..., Any]) -> Any:

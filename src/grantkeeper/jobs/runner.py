@@ -8,6 +8,7 @@ between is run again and finds in the row what was decided.
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -17,13 +18,13 @@ import msgspec
 from grantkeeper.errors import ConsentRequired, GrantBlocked, StoreUnavailable
 from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
-from grantkeeper.jobs.failures import Verdict, meant, verdict
+from grantkeeper.jobs.failures import NotRecordable, Verdict, meant, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import park_others, woken_meanwhile
 from grantkeeper.jobs.row import Row, patiently
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
-from grantkeeper.model import ENDED, JobState, Order
+from grantkeeper.model import ENDED, Job, JobState, Order
 from grantkeeper.ports import Steps, Suspended
 
 ELSEWHERE = Verdict(JobState.WAITING, "job_unknown", "the worker that took it does not know it", 15.0)
@@ -31,6 +32,13 @@ ELSEWHERE = Verdict(JobState.WAITING, "job_unknown", "the worker that took it do
 
 KEPT_LARGEST = 64 * 1024
 """Bytes of what a job returned that are kept in its row."""
+
+MOST_BEGUN = 8
+"""
+How often a job is begun at least, with no step done in between, before it counts as the cause of that.
+
+Workers are ended for many reasons, and a job that may be tried once is not failed by the first.
+"""
 
 
 class Runner:
@@ -58,6 +66,10 @@ class Runner:
         if definition is None:
             await self._write(row, None, ELSEWHERE)
             raise Suspended
+        begun = await self._begun(job)
+        if begun.get("attempts", 0) >= max(definition.attempts, MOST_BEGUN):
+            await self._write(row, definition, _killer(begun["attempts"]), **begun)
+            raise Suspended
         await row.change(
             patient=True,
             state=JobState.RUNNING,
@@ -66,17 +78,35 @@ class Runner:
             note=None,
             due_at=None,
             order=None,
+            **begun,
         )
         self._means.tell("job.begun", job=job.id, name=job.name, grant=job.grant_id)
-        work = Work(self._means, row, steps)
+        work = Work(self._means, row, steps, definition)
         try:
-            result = await self._do(work, definition)
-        except (Suspended, asyncio.CancelledError):
-            raise
-        except Exception as error:  # noqa: BLE001 - the author's code may raise anything
-            await self._failed(work, definition, error)
-            raise Suspended from None
-        await self._done(work, definition, result)
+            try:
+                result = await self._do(work, definition)
+            except Suspended:
+                raise
+            except Exception as error:  # noqa: BLE001 - the author's code may raise anything
+                await self._failed(work, definition, error)
+                raise Suspended from None
+            await self._done(work, definition, result)
+        finally:
+            await work.last_news()
+
+    async def _begun(self, job: Job) -> dict[str, Any]:
+        """
+        What the row learns from a run before this one that ended without a word, its worker having died.
+
+        It is counted, unless it got a step further: it may have been the job that killed the worker.
+        """
+        if job.state is not JobState.RUNNING:
+            return {}
+        try:
+            recorded = len(await self._means.engine.steps(job.id))
+        except StoreUnavailable:
+            return {}
+        return {"steps": recorded, "attempts": 0 if recorded > job.steps else job.attempts + 1}
 
     async def _do(self, work: Work, definition: Definition) -> bytes:
         arguments = definition.read(work.row.job.parameters)
@@ -86,7 +116,10 @@ class Runner:
             value = await self._yard.thread(partial(definition.function, context, **arguments))
         else:
             value = await self._yard.run(definition.function(JobContext(work, home, self._yard), **arguments))
-        result = msgspec.json.encode(value)
+        try:
+            result = msgspec.json.encode(value)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise NotRecordable(f"a job returns what JSON can hold, not {type(value).__name__}") from error
         return result if len(result) <= KEPT_LARGEST else b'"(too large to be kept)"'
 
     async def _done(self, work: Work, definition: Definition, result: bytes) -> None:
@@ -95,8 +128,9 @@ class Runner:
             patient=True,
             state=JobState.DONE,
             result=result,
-            steps=work.recorded,
+            steps=max(work.row.job.steps, work.recorded),
             attempts=0,
+            **await work.last_news(),
             ended_at=now,
             keep_until=now + definition.keep,
         )
@@ -111,13 +145,27 @@ class Runner:
             self._means.tell(
                 "job.raised", level=logging.WARNING, error=error, job=row.job.id, name=definition.name
             )
-        await self._write(row, definition, found, attempts=attempts + found.counted, steps=work.recorded)
+        more = await work.last_news() | {
+            "attempts": attempts + found.counted,
+            "steps": max(row.job.steps, work.recorded),
+        }
+        await self._write(row, definition, found, **more)
         if found.state is not JobState.PARKED:
             return
+        needed = replace(row.job, scopes=work.scopes)
         if isinstance(meant(error), ConsentRequired | GrantBlocked) and await patiently(
-            partial(woken_meanwhile, self._means.store, row.job)
+            partial(woken_meanwhile, self._means.store, needed)
         ):
-            await row.change(patient=True, state=JobState.QUEUED, order=Order.RESUME, reason=None, note=None)
+            # Counted: should the grant only look as if it worked, it is not tried for ever.
+            if attempts + 1 < MOST_BEGUN:
+                await row.change(
+                    patient=True,
+                    state=JobState.QUEUED,
+                    order=Order.RESUME,
+                    reason=None,
+                    note=None,
+                    attempts=attempts + 1,
+                )
             return
         with suppress(StoreUnavailable):
             # They would find out by themselves.
@@ -137,3 +185,9 @@ class Runner:
             **more,
         )
         self._means.tell(f"job.{found.state}", job=row.job.id, name=row.job.name, reason=found.reason)
+
+
+def _killer(times: int) -> Verdict:
+    """What becomes of a job in which so many workers died."""
+    note = f"its worker died in it {times} times, with no step done in between: look whether it is the cause"
+    return Verdict(JobState.FAILED, "worker_died", note)

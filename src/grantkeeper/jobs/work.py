@@ -8,14 +8,17 @@ without holding up leases and tokens; `grantkeeper.jobs.context` carries its wis
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 from grantkeeper.errors import StoreConflict, StoreUnavailable
+from grantkeeper.jobs.definition import Definition
+from grantkeeper.jobs.failures import NotRecordable
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.row import Row
 from grantkeeper.jobs.session import UserSession
 from grantkeeper.model import Held
-from grantkeeper.ports import Release, Steps
+from grantkeeper.ports import Release, Steps, Suspended
 
 LARGEST_VALUE: Final = 1024 * 1024
 """Bytes of a step's value."""
@@ -23,21 +26,34 @@ LARGEST_VALUE: Final = 1024 * 1024
 TELL_EVERY: Final = 0.5
 """Seconds between two writings of progress."""
 
+LONGEST_DOING: Final = 200
+
 EXCLUSIVE_LEASE: Final = 15.0
 
 
 class Work:
-    """What a run may ask for. Belongs to the keeper's loop."""
+    """
+    What a run may ask for. Belongs to the keeper's loop.
 
-    def __init__(self, means: Means, row: Row, steps: Steps) -> None:
+    Attributes:
+        scopes: What its tokens open: what it was asked for with, and what the function needs in this release.
+        recorded: How many steps it has behind it.
+        done_anew: How many of them this run did.
+    """
+
+    def __init__(self, means: Means, row: Row, steps: Steps, definition: Definition) -> None:
         self.means = means
         self.row = row
-        self.session = UserSession(means, row.job)
+        self.scopes = row.job.scopes | definition.scopes
+        self.session = UserSession(means, replace(row.job, scopes=self.scopes))
         self.recorded = 0
         self.done_anew = 0
         self._steps = steps
         self._failed = False
         self._told_at = float("-inf")
+        self._news: dict[str, Any] = {}
+        self._telling: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
 
     async def step(self, name: str, call: Callable[[], Awaitable[bytes]]) -> bytes:
         """
@@ -45,7 +61,7 @@ class Work:
 
         Raises:
             RuntimeError: An earlier step of this run failed.
-            ValueError: The value is too large to be recorded.
+            NotRecordable: The value is too large.
         """
         if self._failed:
             raise RuntimeError(
@@ -57,7 +73,7 @@ class Work:
             anew.append(True)
             value = await call()
             if len(value) > LARGEST_VALUE:
-                raise ValueError(
+                raise NotRecordable(
                     f"the step {name} returned {len(value)} bytes; keep large things elsewhere "
                     "and return where they are"
                 )
@@ -73,19 +89,44 @@ class Work:
         return value
 
     async def progress(self, done: int, of: int, doing: str | None) -> None:
-        """Write progress, unless it was written a moment ago; the last is always written."""
-        now = self.means.clock.monotonic()
-        if now - self._told_at < TELL_EVERY and done != of:
-            return
-        self._told_at = now
-        with suppress(StoreUnavailable):
-            await self.row.change(
-                quiet=True,
-                done=done,
-                of=of,
-                doing=None if doing is None else doing[:200],
-                steps=self.recorded,
-            )
+        """
+        Write progress; what comes within a moment of another is written after it, the newest alone.
+
+        Raises:
+            Suspended: The job was cancelled or erased.
+        """
+        self._news = {"done": done, "of": of, "doing": None if doing is None else doing[:LONGEST_DOING]}
+        wait = self._told_at + TELL_EVERY - self.means.clock.monotonic()
+        if wait <= 0.0:
+            await self._tell()
+        elif self._telling is None:
+            self._telling = asyncio.create_task(self._tell_later(wait), name="job progress")
+
+    async def _tell_later(self, wait: float) -> None:
+        await asyncio.sleep(wait)
+        self._telling = None
+        with suppress(Suspended):
+            # The next step hears of it.
+            await self._tell()
+
+    async def _tell(self) -> None:
+        self._told_at = self.means.clock.monotonic()
+        # Two at once would be in each other's way.
+        async with self._writing:
+            news, self._news = self._news, {}
+            if news:
+                with suppress(StoreUnavailable):
+                    await self.row.change(quiet=True, steps=max(self.row.job.steps, self.recorded), **news)
+
+    async def last_news(self) -> dict[str, Any]:
+        """What of the progress is not written yet, for the end of the run; nothing is written after this."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+            self._telling = None
+        async with self._writing:
+            news, self._news = self._news, {}
+        return news
 
     @asynccontextmanager
     async def exclusive(self, name: str) -> AsyncIterator[None]:

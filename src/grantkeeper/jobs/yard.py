@@ -1,10 +1,14 @@
 """Where the authors' code runs: a loop and threads of its own, so that its blocking harms nobody."""
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, NoReturn, TypeVar
+
+from grantkeeper.ports import Suspended
 
 T = TypeVar("T")
 
@@ -13,6 +17,10 @@ class Yard:
     """
     A loop in a thread, and threads.
 
+    What runs there sees the context variables of who had it run, by which an engine knows its
+    runs. Nothing that it raises is more to the keeper's loop than an error: a ``sys.exit()`` in a
+    job would end the worker, and a `StopIteration` would be waited for in vain.
+
     Args:
         threads: For plain functions and plain steps.
     """
@@ -20,6 +28,8 @@ class Yard:
     def __init__(self, threads: int) -> None:
         self.loop = asyncio.new_event_loop()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="job")
+        self._busy = 0
+        self._counting = threading.Lock()
         self.loop.set_default_executor(self._threads)
         self._thread = threading.Thread(target=self._turn, name="jobs", daemon=True)
         self._thread.start()
@@ -31,16 +41,54 @@ class Yard:
         finally:
             self.loop.close()
 
+    @property
+    def busy(self) -> int:
+        """How many threads are at something now."""
+        return self._busy
+
     async def run(self, call: Coroutine[Any, Any, T]) -> T:
         """What *call* returns, run on the loop here, awaited on any other; a cancelled wait cancels it."""
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(call, self.loop))
+
+        async def guarded() -> T:
+            try:
+                return await call
+            except asyncio.CancelledError:
+                task = asyncio.current_task()
+                if task is not None and task.cancelling():
+                    raise
+                # Of a task of its own that it cancelled; to us nobody said so.
+                raise RuntimeError("the job's code was cancelled by itself") from None
+            except BaseException as error:  # noqa: BLE001 - sorted there
+                _raise(error)
+
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(guarded(), self.loop))
 
     async def thread(self, call: Callable[[], T]) -> T:
-        """What *call* returns, in a thread here."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        """What *call* returns, in a thread here; a cancelled wait leaves it running."""
+
+        def guarded() -> T:
+            with self._counting:
+                self._busy += 1
+            try:
+                return call()
+            except BaseException as error:  # noqa: BLE001 - sorted there
+                _raise(error)
+            finally:
+                with self._counting:
+                    self._busy -= 1
+
+        within = partial(contextvars.copy_context().run, guarded)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, within)
 
     def close(self) -> None:
         """End the loop; a thread that does not return is left behind."""
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=5.0)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    """*error* as it may cross from one loop to another."""
+    if isinstance(error, Exception | Suspended) and not isinstance(error, StopIteration | StopAsyncIteration):
+        raise error
+    raise RuntimeError(f"the job's code raised {type(error).__name__}") from error

@@ -1,0 +1,233 @@
+"""What the code of a job's author may do, short of what is good, without harm to the worker or to others."""
+
+import asyncio
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from grantkeeper import JobContext, PlainJobContext, job
+from grantkeeper.adapters.memory import MemoryStore
+from grantkeeper.errors import StoreUnavailable
+from grantkeeper.jobs.row import Row
+from grantkeeper.jobs.yard import Yard
+from grantkeeper.model import Job
+from grantkeeper.testing.records import a_job
+from tests.jobs.conftest import Opener
+
+pytestmark = pytest.mark.anyio
+
+
+@job(attempts=1)
+async def leaves(ctx: JobContext) -> None:
+    sys.exit(3)
+
+
+@job(attempts=1)
+def leaves_plainly(ctx: PlainJobContext) -> None:
+    sys.exit(3)
+
+
+@job(attempts=1)
+def looks_for_more(ctx: PlainJobContext) -> int:
+    return next(iter(()))
+
+
+@job(attempts=1)
+async def cancels_itself(ctx: JobContext) -> None:
+    task = asyncio.create_task(asyncio.sleep(3600))
+    await asyncio.sleep(0)
+    task.cancel()
+    await task
+
+
+@job()
+async def works(ctx: JobContext) -> str:
+    return "ok"
+
+
+@pytest.mark.parametrize(
+    ("odd", "note"),
+    [
+        (leaves, "the job raised RuntimeError; tried 1 times"),
+        (leaves_plainly, "the job raised RuntimeError; tried 1 times"),
+        (looks_for_more, "the job raised RuntimeError; tried 1 times"),
+        (cancels_itself, "the job raised RuntimeError; tried 1 times"),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+async def test_what_ends_a_program_ends_a_job(open_town: Opener, odd: Any, note: str) -> None:
+    """
+    It fails by it, and the worker does the next one.
+    """
+    town = await open_town(odd, works, at_once=1)
+    grant = await town.signed_in()
+    failed = await town.run(odd, grant)
+
+    assert ("failed", note) == (failed.state, failed.note)
+    assert "ok" == (await town.run(works, grant)).result
+
+
+def _megabytes() -> str:
+    return "x" * (1024 * 1024)
+
+
+def _thread() -> Any:
+    return threading.current_thread()
+
+
+@pytest.mark.parametrize(
+    ("returns", "note"),
+    [
+        (
+            _megabytes,
+            "the step returns returned 1048578 bytes; keep large things elsewhere and return where they are",
+        ),
+        (_thread, "a step returns what JSON can hold, not _WorkerThread"),
+    ],
+)
+async def test_a_step_whose_value_cannot_be_kept_is_not_done_again(
+    open_town: Opener, returns: Callable[[], Any], note: str
+) -> None:
+    """
+    What it did in the world is done; done eight times it would be no better. The sentence says what is wrong.
+    """
+    done: list[str] = []
+
+    @job()
+    async def work(ctx: JobContext) -> None:
+        await ctx.named_step("returns", step)
+
+    def step() -> Any:
+        done.append("step")
+        return returns()
+
+    town = await open_town(work)
+    failed = await town.run(work, await town.signed_in())
+
+    assert ("failed", ["step"]) == (failed.state, done)
+    assert note.replace("_WorkerThread", "Thread") == failed.note
+
+
+async def test_a_job_that_returns_what_cannot_be_kept_says_so(open_town: Opener) -> None:
+    """
+    Its steps are done; whoever mends it lets it go on after them.
+    """
+
+    @job()
+    async def work(ctx: JobContext) -> Any:
+        return object()
+
+    town = await open_town(work)
+    failed = await town.run(work, await town.signed_in())
+
+    assert ("failed", "a job returns what JSON can hold, not object") == (failed.state, failed.note)
+
+
+async def test_the_newest_progress_is_the_one_that_is_shown(open_town: Opener) -> None:
+    """
+    Of many in a moment the last is written after it, although nothing more is told; and so it is at the end.
+    """
+    go = asyncio.Event()
+    here: list[asyncio.AbstractEventLoop] = []
+
+    @job()
+    async def work(ctx: JobContext) -> None:
+        here.append(asyncio.get_running_loop())
+        for number in range(50):
+            await ctx.progress(number, 100, "counting")
+        await go.wait()
+        await ctx.progress(60, 100, "nearly")
+        await ctx.progress(61, 100, "nearly")
+
+    town = await open_town(work)
+    asked = await town.enqueue(work, await town.signed_in())
+    async with asyncio.timeout(10):
+        while (await town.worker.keeper.jobs.get(asked)).done != 49:
+            await asyncio.sleep(0.05)
+    here[0].call_soon_threadsafe(go.set)
+    ended = await town.until(asked, "done")
+
+    assert (61, "nearly") == (ended.report.done, ended.report.doing)
+
+
+async def test_who_stops_waiting_for_a_place_is_not_given_it_later(open_town: Opener) -> None:
+    """
+    A time-out around `exclusive` leaves no claim behind that nobody gives back.
+    """
+    inside, outside = threading.Event(), threading.Event()
+
+    @job(per_grant=None)
+    async def holds(ctx: JobContext) -> None:
+        async with ctx.exclusive("album"):
+            inside.set()
+            await asyncio.to_thread(outside.wait, 10)
+
+    @job(per_grant=None)
+    async def waits(ctx: JobContext) -> str:
+        try:
+            async with asyncio.timeout(0.3), ctx.exclusive("album"):
+                return "inside"
+        except TimeoutError:
+            return "gave up"
+
+    @job(per_grant=None)
+    def comes(ctx: PlainJobContext) -> str:
+        with ctx.exclusive("album"):
+            return "inside"
+
+    town = await open_town(holds, waits, comes)
+    grant = await town.signed_in()
+    holding = await town.enqueue(holds, grant)
+    await asyncio.to_thread(inside.wait, 10)
+    gave_up = await town.run(waits, grant)
+    outside.set()
+    await town.until(holding, "done")
+
+    assert "gave up" == gave_up.result
+    assert "inside" == (await town.run(comes, grant)).result
+
+
+class _LosesTheClaim:
+    """A `Work` whose claim to a place is lost as soon as it is had."""
+
+    def __init__(self, job: Job) -> None:
+        self.row = Row(MemoryStore(), job)
+
+    @asynccontextmanager
+    async def exclusive(self, name: str) -> AsyncIterator[None]:
+        me = asyncio.current_task()
+        assert me is not None
+        asyncio.get_running_loop().call_later(0.05, me.cancel)
+        try:
+            yield
+        except asyncio.CancelledError:
+            raise StoreUnavailable(f"{name} could not be kept") from None
+
+
+async def test_a_lost_claim_cuts_off_what_is_inside() -> None:
+    """
+    What is inside no longer has the place to itself: it stops, and the error says why.
+    """
+    yard = Yard(1)
+    work: Any = _LosesTheClaim(a_job())
+    context = JobContext(work, asyncio.get_running_loop(), yard)
+    cut: list[str] = []
+
+    async def body() -> None:
+        async with context.exclusive("album"):
+            try:
+                await asyncio.sleep(30)
+            finally:
+                cut.append("inside")
+
+    try:
+        with pytest.raises(StoreUnavailable, match="album could not be kept"):
+            await yard.run(body())
+    finally:
+        yard.close()
+
+    assert ["inside"] == cut
