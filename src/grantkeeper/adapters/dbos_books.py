@@ -211,7 +211,13 @@ def suspend_run(database: Any, job_id: str, owner: str) -> None:
 
 def owns(database: Any, job_id: str, owner: str) -> bool:
     """Whether the run of *owner* may go on."""
-    return bool(database.get_workflow_owner(job_id) == owner)
+    import sqlalchemy as sa
+
+    table = database.tables.workflow_status
+    wanted = sa.select(table.c.owner_xid).where(table.c.workflow_uuid == job_id)
+    # Asked before every step: one statement by itself, and no BEGIN and COMMIT around it.
+    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        return bool(connection.execute(wanted).scalar() == owner)
 
 
 def _portions(ids: Iterable[str]) -> list[list[str]]:

@@ -8,6 +8,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 EVERY: Final = {"hour": "0 * * * *", "day": "0 3 * * *", "week": "0 3 * * 1"}
 """By day, people are awake and use their quota themselves."""
 
+FIELDS: Final = 5
+"""Nothing is due more often than each minute: a due time names its jobs by the minute."""
+
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
@@ -32,6 +35,10 @@ class Calendar:
             cron = EVERY[every]
         if cron is None:
             return None
+        if len(cron.split()) != FIELDS:
+            raise ValueError(
+                f"{cron!r} is no crontab line: it has five fields, from the minute to the weekday"
+            )
         try:
             ZoneInfo(timezone)
         except (ZoneInfoNotFoundError, ValueError):
@@ -48,11 +55,16 @@ class Calendar:
         # Comes with the engine (extra `jobs`): only a worker asks.
         from croniter import croniter
 
+        zone = ZoneInfo(self.timezone)
         try:
-            there = croniter(self.cron, now.astimezone(ZoneInfo(self.timezone)))
+            there = croniter(self.cron, now.astimezone(zone))
         except (ValueError, KeyError) as error:
             raise ValueError(f"{self.cron!r} is no crontab line") from error
         # `get_prev` leaves out the very moment itself.
         following: datetime = there.get_next(datetime)
         found: datetime = croniter(self.cron, following).get_prev(datetime)
-        return found.astimezone(UTC)
+        local = found.astimezone(UTC).astimezone(zone)
+        if "*" not in self.cron.split()[1]:
+            # An hour that is there twice when clocks go back is due in the first of the two.
+            local = local.replace(fold=0)
+        return local.astimezone(UTC)

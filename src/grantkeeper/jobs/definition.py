@@ -132,6 +132,10 @@ def job(
 
     def decorate(function: Callable[P, R]) -> Job[P, R]:
         parameters = _parameters(function)
+        calendar = Calendar.of(every=every, cron=cron, timezone=timezone)
+        needed = [each.name for each in msgspec.structs.fields(parameters) if each.required]
+        if calendar is not None and needed:
+            raise ValueError(f"nobody gives a scheduled job its {needed[0]}: let it have a default")
         return Job(
             function,
             Definition(
@@ -142,7 +146,7 @@ def job(
                 per_grant=per_grant,
                 attempts=attempts,
                 keep=keep,
-                calendar=Calendar.of(every=every, cron=cron, timezone=timezone),
+                calendar=calendar,
                 schema=msgspec.json.schema(parameters),
             ),
         )
@@ -154,6 +158,8 @@ def job(
 
 def _parameters(function: Callable[..., Any]) -> type[msgspec.Struct]:
     """A record of what *function* takes after its first argument, the context."""
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(f"{function.__name__}: a job returns; it does not yield")
     named = list(inspect.signature(function).parameters.values())
     if not named:
         raise TypeError(f"{function.__name__} takes no context; write def {function.__name__}(ctx, …)")

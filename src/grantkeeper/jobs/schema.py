@@ -23,6 +23,10 @@ def check(name: str, schema: dict[str, Any], parameters: object) -> None:
     error = best_match(Draft202012Validator(schema).iter_errors(parameters))
     if error is None:
         return
+    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
+        # As of a misspelt one: a name is no datum, and cut all the same.
+        extra = sorted(set(error.instance) - set(error.schema.get("properties", ())))
+        raise InvalidRequest(f"the parameters are not those of the job {name}: it takes no {extra[0][:60]!r}")
     place = ".".join(str(part) for part in error.absolute_path) or "the object"
     wanted = error.validator_value if error.validator in ("type", "required", "enum") else error.validator
     raise InvalidRequest(

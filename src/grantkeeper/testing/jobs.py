@@ -120,7 +120,7 @@ class JobKit:
         if scopes is None:
             scopes = frozenset[str]().union(*(each.scopes for each in self._definitions.values()))
         wanted = sorted({"openid", "email", *scopes})
-        return (await self.worker.keeper.redeem(self.google.code(email, wanted))).id
+        return (await self.worker.keeper.redeem(self.google.code(email, wanted, force=True))).id
 
     async def enqueue(self, job: AnyJob | str, grant: str, /, **parameters: Any) -> str:
         """Ask for *job*, or one of that name, and do not wait; its id."""
@@ -174,7 +174,7 @@ async def job_kit(
 
     Args:
         google: The fixture `google_emulator`.
-        folder: An empty one, such as pytest's ``tmp_path``.
+        folder: An empty one, such as pytest's ``tmp_path``; made if it is not there.
         at_once: How many jobs run together.
     """
     kit = JobKit(google, kit_settings(google, folder), jobs, at_once=at_once)
@@ -189,6 +189,8 @@ def kit_settings(google: GoogleEmulator, folder: Path) -> Settings:
     """One client, a new database and new keys in *folder*, and the emulator's clock."""
     if google.client_secret is None:
         raise ValueError("the emulator has written no client file; use the fixture google_emulator")
+    folder = folder.resolve()
+    folder.mkdir(exist_ok=True)
     generate_keys(folder / "keys.json")
     return Settings.of(
         google.client_secret,
