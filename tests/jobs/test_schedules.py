@@ -13,7 +13,7 @@ from grantkeeper.jobs import schedules
 from grantkeeper.jobs.definition import by_name
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.schedules import Schedules
-from grantkeeper.model import Job, JobState, Order
+from grantkeeper.model import Job, JobState, Lease, Order
 from grantkeeper.ports import Insert, JobQuery
 from grantkeeper.testing import ManualClock, SeededDice
 from grantkeeper.testing.records import a_grant
@@ -145,7 +145,8 @@ async def test_one_who_looks_keeps_the_others_away(office: Office) -> None:
     held = await office.store.take(schedules.NAME, "another", seconds=30)
     await office.first.once()
 
-    assert held and [] == await office.begun()
+    assert isinstance(held, Lease)
+    assert [] == await office.begun()
 
 
 async def test_a_scheduled_job_is_done_for_everybody(open_town: Opener) -> None:

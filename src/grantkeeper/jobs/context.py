@@ -17,6 +17,7 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
 
 import msgspec
 
+from grantkeeper.jobs.failures import PermanentFailure
 from grantkeeper.jobs.session import LARGEST_ANSWER
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
@@ -106,7 +107,8 @@ class JobContext(_Base):
 
         Raises:
             RuntimeError: An earlier step of this run failed.
-            ValueError: The value is larger than a megabyte; return where it is kept.
+            PermanentFailure: The value is larger than a megabyte, or none that JSON can hold: return
+                where it is kept.
         """
         return await self.named_step(_step_name(function), function, *args, **kwargs)
 
@@ -148,7 +150,13 @@ class JobContext(_Base):
         here = asyncio.get_running_loop()
         holding: asyncio.Future[Any] = asyncio.wrap_future(self._carry(hold()))
         waiting: asyncio.Future[Any] = asyncio.ensure_future(held.wait())
-        await asyncio.wait([holding, waiting], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait([holding, waiting], return_when=asyncio.FIRST_COMPLETED)
+        except BaseException:
+            # Else it would be held for nobody, as long as this worker lives.
+            holding.cancel()
+            waiting.cancel()
+            raise
         if not held.is_set():
             waiting.cancel()
             await holding
@@ -261,10 +269,11 @@ def _step_name(function: Callable[..., Any]) -> str:
 
 
 def _encoded(value: Any) -> bytes:
+    # For good: what the step did would be done again, only to be refused again.
     try:
         return msgspec.json.encode(value)
     except (TypeError, msgspec.MsgspecError) as error:
-        raise TypeError(f"a step returns what JSON can hold, not {type(value).__name__}") from error
+        raise PermanentFailure(f"a step returns what JSON can hold, not {type(value).__name__}") from error
 
 
 def _decoded(value: bytes, function: Callable[..., Any]) -> Any:

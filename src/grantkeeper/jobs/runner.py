@@ -17,7 +17,7 @@ import msgspec
 from grantkeeper.errors import ConsentRequired, GrantBlocked, StoreUnavailable
 from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
-from grantkeeper.jobs.failures import Verdict, meant, verdict
+from grantkeeper.jobs.failures import PermanentFailure, Verdict, meant, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import park_others, woken_meanwhile
 from grantkeeper.jobs.row import Row, patiently
@@ -86,7 +86,10 @@ class Runner:
             value = await self._yard.thread(partial(definition.function, context, **arguments))
         else:
             value = await self._yard.run(definition.function(JobContext(work, home, self._yard), **arguments))
-        result = msgspec.json.encode(value)
+        try:
+            result = msgspec.json.encode(value)
+        except (TypeError, msgspec.MsgspecError) as error:
+            raise PermanentFailure(f"a job returns what JSON can hold, not {type(value).__name__}") from error
         return result if len(result) <= KEPT_LARGEST else b'"(too large to be kept)"'
 
     async def _done(self, work: Work, definition: Definition, result: bytes) -> None:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 from grantkeeper.errors import StoreConflict, StoreUnavailable
+from grantkeeper.jobs.failures import PermanentFailure
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.row import Row
 from grantkeeper.jobs.session import UserSession
@@ -45,7 +46,7 @@ class Work:
 
         Raises:
             RuntimeError: An earlier step of this run failed.
-            ValueError: The value is too large to be recorded.
+            PermanentFailure: The value is too large to be recorded.
         """
         if self._failed:
             raise RuntimeError(
@@ -57,7 +58,7 @@ class Work:
             anew.append(True)
             value = await call()
             if len(value) > LARGEST_VALUE:
-                raise ValueError(
+                raise PermanentFailure(
                     f"the step {name} returned {len(value)} bytes; keep large things elsewhere "
                     "and return where they are"
                 )
