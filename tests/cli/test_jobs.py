@@ -16,7 +16,7 @@ from grantkeeper.library.job_calls import JobPage
 from grantkeeper.model import Job, JobDescription, JobState, Order, Reason
 from grantkeeper.testing.google import GoogleEmulator
 from tests.cli.conftest import Command
-from tests.jobs_kit import NOW
+from tests.jobs_kit import NOW, announce
 
 Put = Callable[..., str]
 
@@ -277,3 +277,32 @@ def test_progress_beyond_the_end_stays_in_its_bar() -> None:
     A job may find more to do than it had said.
     """
     assert f"[{'#' * 24}]  5/4" in line(replace(TOLD, done=5, of=4))
+
+
+def test_a_job_for_everybody(installed: Command, grant: str) -> None:
+    """
+    What came of it, and the batch with which it can be asked again.
+    """
+    with_store(lambda store: announce(store, "improve"))
+    first = installed("jobs", "fan-out", "improve", "--parameters", '{"photo": "p-1"}')
+    batch = first.out.split()[1]
+    again = installed("jobs", "fan-out", "improve", "--batch", batch, "--json")
+    narrowed = installed("jobs", "fan-out", "improve", "--scope", "nobody-has-it", "--watch", "--json")
+
+    assert f"batch   {batch}\nadded   1\nqueued  1\n" == first.out
+    assert f"hint: its jobs: grantkeeper jobs list --batch {batch}\n" == first.err
+    assert {"batch": batch, "added": 0, "queued": 1} == again.json
+    assert 0 == narrowed.json["added"]
+
+
+@pytest.mark.parametrize("parameters", ["[]", "{", "3"])
+def test_a_job_for_everybody_takes_an_object(installed: Command, parameters: str) -> None:
+    """
+    What is no JSON object is no parameters.
+    """
+    said = installed("jobs", "fan-out", "improve", "--parameters", parameters)
+
+    assert (2, "grantkeeper: invalid_request: --parameters must be a JSON object") == (
+        said.status,
+        said.err.splitlines()[0],
+    )

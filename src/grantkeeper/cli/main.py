@@ -12,7 +12,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 import grantkeeper
-from grantkeeper.cli import callers, grants, jobs, jobs_run, keys, panic, setup, use
+from grantkeeper.cli import callers, grants, jobs, jobs_fan_out, jobs_run, keys, panic, setup, use
 from grantkeeper.cli.backup import backup, restore
 from grantkeeper.cli.common import USAGE, complain, exit_status
 from grantkeeper.cli.demo import demo
@@ -69,6 +69,7 @@ _jobs.command(jobs.list_jobs, name="list")
 _jobs.command(jobs.show)
 _jobs.command(jobs.retry)
 _jobs.command(jobs.cancel)
+_jobs.command(jobs_fan_out.fan_out)
 _jobs.command(jobs_run.run)
 
 _panic.default(panic.panic)

@@ -3,6 +3,7 @@
 from grantkeeper.model.answers import (
     Description,
     End,
+    FannedOut,
     JobDescription,
     Preflight,
     QueuedJob,
@@ -30,6 +31,7 @@ __all__ = [
     "Description",
     "End",
     "Endpoints",
+    "FannedOut",
     "Grant",
     "GrantState",
     "Held",

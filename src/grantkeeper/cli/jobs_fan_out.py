@@ -1,0 +1,96 @@
+"""A job for every user at once: ``grantkeeper jobs fan-out`` and how far it is."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from grantkeeper.cli.common import HUMAN, OK, Flag, Manner, answer, fields, hint, settings
+from grantkeeper.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from grantkeeper.model import JobState
+
+EVERY = 0.5
+"""Seconds between two looks of --watch."""
+
+
+def fan_out(
+    job: str,
+    /,
+    *,
+    parameters: str | None = None,
+    scope: list[str] | None = None,
+    batch: str | None = None,
+    watch: Flag = False,
+    manner: Manner = HUMAN,
+) -> int:
+    """
+    Have a job done for every user whose grant is active and opens what it needs.
+
+    Should it be cut off, the same --batch goes on: nobody gets two. It works on the database of this place.
+
+    Parameters
+    ----------
+    job
+        The job's name, as a worker has announced it.
+    parameters
+        What it is to work on: a JSON object.
+    scope
+        What a user must have granted beside what the job needs; repeatable.
+    batch
+        One that was begun before.
+    watch
+        Follow the jobs until none of them goes on by itself.
+    """
+    from grantkeeper.library.local import Keeper
+
+    given = _object(parameters)
+
+    async def work() -> dict[str, object]:
+        async with Keeper.open(settings=settings(need_clients=True)) as keeper:
+            made = await keeper.jobs.fan_out(job, parameters=given, scopes=scope, batch=batch)
+            counts = await (
+                _follow(keeper, made.batch, manner) if watch else keeper.jobs.progress(made.batch)
+            )
+            return {"batch": made.batch, "added": made.added, **_told(counts)}
+
+    found = asyncio.run(work())
+    if manner.json:
+        answer(found)
+        return OK
+    fields(found)
+    if not watch:
+        hint(f"its jobs: grantkeeper jobs list --batch {found['batch']}")
+    return OK
+
+
+async def _follow(keeper: Any, batch: str, manner: Manner) -> "Mapping[JobState, int]":
+    """Look until all rest; how many of each state there are then."""
+    from grantkeeper.cli.jobs_watch import RESTING, Screen
+
+    screen = Screen(quiet=manner.json)
+    while True:
+        counts: Mapping[JobState, int] = await keeper.jobs.progress(batch)
+        screen.show(["  ".join(f"{state} {count}" for state, count in _told(counts).items())])
+        if all(state in RESTING for state, count in counts.items() if count):
+            screen.wipe()
+            return counts
+        await asyncio.sleep(EVERY)
+
+
+def _told(counts: "Mapping[JobState, int]") -> dict[str, int]:
+    """In the order in which a job goes through its states."""
+    from grantkeeper.model import JobState
+
+    return {str(state): counts[state] for state in JobState if counts.get(state)}
+
+
+def _object(text: str | None) -> Mapping[str, Any] | None:
+    import msgspec
+
+    if text is None:
+        return None
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise InvalidRequest("--parameters must be a JSON object") from error
