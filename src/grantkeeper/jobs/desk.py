@@ -17,10 +17,9 @@ from grantkeeper.errors import (
     StoreConflict,
 )
 from grantkeeper.ids import uuid7
-from grantkeeper.jobs.fan_out import Errand, fan_out
 from grantkeeper.jobs.schema import check
 from grantkeeper.model import Job, JobState, Order
-from grantkeeper.ports import Clock, Dice, GrantStore, JobQuery, JobStore, NodeStore
+from grantkeeper.ports import Clock, Dice, JobQuery, JobStore, NodeStore
 
 KINDS = "jobs.kinds"
 
@@ -39,7 +38,7 @@ class Kind(msgspec.Struct, frozen=True):
     schema: dict[str, Any] | None = None
 
 
-class Shelf(GrantStore, JobStore, NodeStore, Protocol):
+class Shelf(JobStore, NodeStore, Protocol):
     """What the desk needs of a store."""
 
 
@@ -62,11 +61,17 @@ class Desk:
         rule: frozenset[str] = frozenset(),
     ) -> tuple[Job, bool]:
         """The job, and whether it is a new one."""
-        kind = await self._kind(name)
+        kind = (await self.kinds()).get(name)
+        if kind is None:
+            raise JobUnknown(f"no worker has announced a job named {name}")
         scopes = frozenset(kind.scopes)
         if rule and not (scopes and scopes <= rule):
             raise CallerNotAllowed("the job needs scopes that the caller's rules do not allow")
-        encoded = _written(name, kind, parameters)
+        encoded = msgspec.json.encode(parameters or {})
+        if len(encoded) > LARGEST:
+            raise InvalidRequest(f"the parameters are longer than {LARGEST} bytes")
+        if kind.schema is not None:
+            check(name, kind.schema, msgspec.json.decode(encoded))
         now = self.clock.now()
         job = Job(
             id=uuid7(now, self.dice.bytes(10)),
@@ -88,49 +93,6 @@ class Desk:
             if found is not None:
                 return found, False
         raise GrantNotFound("there is no such grant")
-
-    async def errand(
-        self,
-        name: str,
-        *,
-        batch: str | None = None,
-        parameters: Mapping[str, Any] | None = None,
-        wanted: frozenset[str] = frozenset(),
-    ) -> Errand:
-        """
-        What `fan_out` then writes down for each user.
-
-        Args:
-            batch: To go on with one that was begun; default a new one.
-            wanted: What a user must have granted beside what the job needs.
-
-        Raises:
-            JobUnknown: No worker has announced one of that name.
-            InvalidRequest: The parameters are not such as it takes.
-        """
-        kind = await self._kind(name)
-        return Errand(
-            name,
-            batch=batch or f"{name}@{uuid7(self.clock.now(), self.dice.bytes(10))}",
-            parameters=_written(name, kind, parameters),
-            scopes=frozenset(kind.scopes),
-            wanted=wanted,
-            per_grant=kind.per_grant,
-        )
-
-    async def fan_out(self, errand: Errand) -> int:
-        """Write *errand* down for everybody whom it fits; for how many that was new."""
-        added, after = 0, ""
-        while True:
-            page, last = await fan_out(self.store, errand, now=self.clock.now(), dice=self.dice, after=after)
-            added += page
-            if last is None:
-                return added
-            after = last
-
-    async def progress(self, batch: str) -> Mapping[JobState, int]:
-        """How many jobs of a batch there are in each state."""
-        return await self.store.count_jobs(batch=batch)
 
     async def get(self, job_id: str) -> Job:
         job = await self.store.job(job_id)
@@ -187,21 +149,6 @@ class Desk:
             except StoreConflict:
                 continue
 
-    async def _kind(self, name: str) -> Kind:
-        kind = (await self.kinds()).get(name)
-        if kind is None:
-            raise JobUnknown(f"no worker has announced a job named {name}")
-        return kind
-
     async def kinds(self) -> Mapping[str, Kind]:
         said = await self.store.mark(KINDS)
         return {} if said is None else msgspec.json.decode(said, type=dict[str, Kind])
-
-
-def _written(name: str, kind: Kind, parameters: Mapping[str, Any] | None) -> bytes:
-    encoded = msgspec.json.encode(parameters or {})
-    if len(encoded) > LARGEST:
-        raise InvalidRequest(f"the parameters are longer than {LARGEST} bytes")
-    if kind.schema is not None:
-        check(name, kind.schema, msgspec.json.decode(encoded))
-    return encoded

@@ -8,20 +8,22 @@ time as its key: a worker that dies in the middle is followed by another, and no
 
 import asyncio
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from grantkeeper.errors import GrantkeeperError
+from grantkeeper.ids import uuid7
 from grantkeeper.jobs.definition import Definition
-from grantkeeper.jobs.fan_out import PAGE, Errand, fan_out
 from grantkeeper.jobs.means import Means
-from grantkeeper.model import Lease
-from grantkeeper.ports import Release
+from grantkeeper.model import GrantState, Job, JobState, Lease, Order
+from grantkeeper.ports import GrantQuery, Release
 
 EVERY: Final = 2.0
 LEASE: Final = 30.0
+PAGE: Final = 200
 NAME: Final = "jobs:schedules"
 
 
@@ -100,15 +102,51 @@ class Schedules:
             renewed = await store.renew(lease, seconds=LEASE)
             if renewed is None:
                 return
-            errand = Errand(
-                definition.name,
+            after = await fan_out(
+                self._means,
+                definition,
+                after=progress.after,
                 batch=f"{definition.name}@{progress.due.astimezone(UTC):%Y-%m-%dT%H:%M}",
-                parameters=definition.write({}),
-                scopes=definition.scopes,
-                per_grant=definition.per_grant,
             )
-            now, dice = self._means.clock.now(), self._means.dice
-            _, after = await fan_out(store, errand, now=now, dice=dice, after=progress.after, limit=PAGE)
             progress = Progress(progress.due, after)
             await store.set_mark(mark, msgspec.json.encode(progress))
         self._means.tell("jobs.scheduled", name=definition.name, due=progress.due)
+
+
+async def fan_out(
+    means: Means,
+    definition: Definition,
+    *,
+    batch: str,
+    after: str = "",
+    parameters: Mapping[str, Any] | None = None,
+) -> str | None:
+    """
+    Add the job for a page of the users who granted what it needs; each gets one of a *batch*.
+
+    Returns:
+        Where to go on; ``None`` when all were gone through.
+    """
+    grants = await means.store.search(GrantQuery(state=GrantState.ACTIVE, after=after, limit=PAGE))
+    now = means.clock.now()
+    encoded = definition.write(parameters or {})
+    await means.store.add_jobs(
+        [
+            Job(
+                id=uuid7(now, means.dice.bytes(10)),
+                name=definition.name,
+                grant_id=grant.id,
+                state=JobState.QUEUED,
+                created_at=now,
+                parameters=encoded,
+                scopes=definition.scopes,
+                batch=batch,
+                key=batch,
+                per_grant=definition.per_grant,
+                order=Order.SUBMIT,
+            )
+            for grant in grants
+            if definition.scopes <= grant.granted
+        ]
+    )
+    return grants[-1].id if len(grants) == PAGE else None

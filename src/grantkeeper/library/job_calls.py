@@ -1,21 +1,18 @@
 """The calls about jobs, for a keeper in this program and for one behind a service, awaited or blocking."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from grantkeeper.library import remote_answers as answers
-from grantkeeper.model import FannedOut, JobDescription, JobState, QueuedJob
-from grantkeeper.protocol.scopes import asked
+from grantkeeper.model import JobDescription, JobState, QueuedJob
 
 if TYPE_CHECKING:
     from grantkeeper.library.core import KeeperCore
     from grantkeeper.library.remote import Service
 
 T = TypeVar("T")
-
-Scopes = Collection[str] | str | None
 
 
 class JobPage(NamedTuple):
@@ -146,37 +143,6 @@ class LocalJobs(JobCalls):
             )
         )
         return JobPage(tuple(found), next_cursor)
-
-    async def fan_out(
-        self,
-        job: str,
-        *,
-        parameters: Mapping[str, Any] | None = None,
-        scopes: Scopes = None,
-        batch: str | None = None,
-    ) -> FannedOut:
-        """
-        Have *job* done for every user whose grant is active and opens what the job needs.
-
-        Returns when all are written down. Should that be cut off, the same *batch* goes on with it:
-        nobody gets two. Only here: a caller of a service asks for one user at a time.
-
-        Args:
-            scopes: What a user must have granted beside that.
-            batch: By which the jobs are found; default a new one.
-
-        Raises:
-            JobUnknown: No worker has announced one of that name.
-            InvalidRequest: The parameters are not such as it takes.
-        """
-        named = asked(scopes) or frozenset()
-        return await self._carry(
-            lambda core: core.jobs.fan_out(job, parameters=parameters, scopes=named, batch=batch)
-        )
-
-    async def progress(self, batch: str) -> Mapping[JobState, int]:
-        """How many jobs of a fan-out, or of one time of a schedule, there are in each state."""
-        return await self._carry(lambda core: core.jobs.progress(batch))
 
     async def cancel(self, job_id: str) -> JobDescription:
         return await self._carry(lambda core: core.jobs.cancel(job_id))

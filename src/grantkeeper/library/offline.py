@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from grantkeeper.errors import GrantNotFound, InvalidRequest, JobNotFound
 from grantkeeper.jobs.desk import Desk
 from grantkeeper.jobs.telling import described
-from grantkeeper.model import AuditEvent, Caller, FannedOut, Job, JobDescription, JobState, QueuedJob
+from grantkeeper.model import AuditEvent, Caller, Job, JobDescription, JobState, QueuedJob
 from grantkeeper.ports import JobQuery
 
 if TYPE_CHECKING:
@@ -65,38 +65,6 @@ class Offline:
         if new:
             self._note("job.enqueued", found, caller)
         return QueuedJob(found.id, found.state)
-
-    async def fan_out(
-        self,
-        job: str,
-        *,
-        parameters: Mapping[str, Any] | None = None,
-        scopes: frozenset[str] = frozenset(),
-        batch: str | None = None,
-    ) -> FannedOut:
-        """
-        Write a job down for every user whose grant is active and opens what it needs; for our own people.
-
-        Args:
-            scopes: What a user must have granted beside that.
-            batch: To go on with one that was cut off.
-
-        Raises:
-            JobUnknown: No worker has announced one of that name.
-            InvalidRequest: The parameters are not such as it takes.
-        """
-        if batch is not None and not _is_id(batch):
-            raise InvalidRequest("batch must be that of a fan-out before")
-        errand = await self._desk.errand(job, batch=batch, parameters=parameters, wanted=scopes)
-        added = await self._desk.fan_out(errand)
-        now, detail = self._core.clock.now(), {"name": job, "batch": errand.batch, "added": str(added)}
-        self._core.audit.note(AuditEvent(now, "job.fanned_out", detail=detail))
-        self._core.means.tell("job.fanned_out", name=job, batch=errand.batch, added=added)
-        return FannedOut(errand.batch, added)
-
-    async def progress(self, batch: str) -> Mapping[JobState, int]:
-        """How many jobs of a batch there are in each state."""
-        return await self._desk.progress(batch) if _is_id(batch) else {}
 
     async def get(self, job_id: str, *, caller: Caller | None = None) -> JobDescription:
         """

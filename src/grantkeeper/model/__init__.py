@@ -3,7 +3,6 @@
 from grantkeeper.model.answers import (
     Description,
     End,
-    FannedOut,
     JobDescription,
     Preflight,
     QueuedJob,
@@ -31,7 +30,6 @@ __all__ = [
     "Description",
     "End",
     "Endpoints",
-    "FannedOut",
     "Grant",
     "GrantState",
     "Held",

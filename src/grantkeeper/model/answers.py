@@ -146,20 +146,6 @@ class QueuedJob:
     state: JobState
 
 
-@dataclass(frozen=True, slots=True)
-class FannedOut:
-    """
-    A job that is written down for many users.
-
-    Attributes:
-        batch: By which all of them are found; given again, it goes on with those who have none.
-        added: For how many it was new.
-    """
-
-    batch: str
-    added: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobDescription:
     """
