@@ -197,6 +197,43 @@ async def test_what_may_pass_is_tried_as_often_as_the_job_says(open_town: Opener
     assert "the job raised OSError; tried 2 times" == found.note
 
 
+@pytest.mark.parametrize("value", [object(), "x" * (1024 * 1024)], ids=["no JSON", "too large"])
+async def test_a_value_that_cannot_be_kept_ends_the_job(open_town: Opener, value: Any) -> None:
+    """
+    At once: what its step did would be done again eight times, only to be refused again.
+    """
+    done: list[str] = []
+
+    @job()
+    async def work(ctx: JobContext) -> None:
+        await ctx.step(returns)
+
+    def returns() -> Any:
+        done.append("returns")
+        return value
+
+    town = await open_town(work)
+    found = await town.run(work, await town.signed_in())
+
+    assert ("failed", 1) == (found.state, len(done))
+    assert "step" in (found.note or "")
+
+
+async def test_a_result_that_cannot_be_kept_ends_the_job(open_town: Opener) -> None:
+    """
+    The sentence names its kind.
+    """
+
+    @job()
+    async def work(ctx: JobContext) -> Any:
+        return object()
+
+    town = await open_town(work)
+    found = await town.run(work, await town.signed_in())
+
+    assert ("failed", "a job returns what JSON can hold, not object") == (found.state, found.note)
+
+
 async def test_after_a_failed_step_no_other_is_done(open_town: Opener) -> None:
     """
     An error that is caught around a step does not let the job go on to another.

@@ -153,3 +153,19 @@ def test_a_foreign_suite_uses_the_fixture(tmp_path: Path):
     )
 
     assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.anyio
+async def test_a_kit_runs_jobs_against_the_same_emulator(job_kit, google_emulator):
+    """A user of the fixture `google_emulator` is one of the kit's."""
+    from grantkeeper import job
+
+    @job(scopes=[DRIVE])
+    async def work(ctx, word: str):
+        return await ctx.step(len, word), (await ctx.token()).scopes == frozenset({DRIVE})
+
+    async with job_kit(work) as kit:
+        run = await kit.run(work, await kit.signed_in("mia@example.com"), word="four")
+
+    assert ("done", [4, True], {"len": 4}) == (run.state, run.result, run.steps)
+    assert kit.google is google_emulator

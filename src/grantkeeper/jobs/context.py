@@ -281,6 +281,7 @@ def _step_name(function: Callable[..., Any]) -> str:
 
 
 def _encoded(value: Any) -> bytes:
+    # For good: what the step did would be done again, only to be refused again.
     try:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
