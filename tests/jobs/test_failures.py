@@ -9,6 +9,7 @@ from grantkeeper.errors import (
     ApiMisbehaved,
     ApiRefused,
     ApiUnavailable,
+    ClientMisconfigured,
     ConsentRequired,
     GrantBlocked,
     GrantNotFound,
@@ -18,6 +19,7 @@ from grantkeeper.errors import (
     Quota,
     QuotaExceeded,
     ScopeInsufficient,
+    SealBroken,
     StoreUnavailable,
     TokenRefused,
 )
@@ -138,3 +140,23 @@ def test_who_asks_for_later_gets_it(asked: float, wait: Any) -> None:
     To the second, and never in the past.
     """
     assert wait == found(TryLater(asked)).wait
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        IssuerUnavailable("away"),
+        StoreUnavailable("away"),
+        ClientMisconfigured("refused"),
+        SealBroken("another key"),
+    ],
+)
+def test_trouble_of_the_whole_house_makes_no_dead_letters(error: Exception) -> None:
+    """
+    Google away for a night would fail the jobs of all users; they wait, ever less often.
+    """
+    assert WAITING is found(error, attempts=7).state
+    assert (WAITING, 900.0) == (
+        found(error, attempts=100_000, roll=1.0).state,
+        found(error, attempts=100_000, roll=1.0).wait,
+    )

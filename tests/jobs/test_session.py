@@ -50,11 +50,13 @@ class Purse:
     """Tokens, and for each which one was refused before it was asked for."""
 
     asked: list[str | None] = field(default_factory=list)
+    lifetimes: list[int] = field(default_factory=list)
 
     async def token(
         self, grant_id: str, scopes: frozenset[str] | None, min_ttl: int, rejected: str | None
     ) -> Token:
         self.asked.append(rejected)
+        self.lifetimes.append(min_ttl)
         return Token(
             access_token=AccessToken(f"token {len(self.asked)}"),
             expires_at=NOW.replace(hour=13),
@@ -309,3 +311,29 @@ async def test_a_token_for_each_request_of_long_work(
 
     assert [True] * 4 == run.result
     assert 2 <= google.count("token", "refresh_token") - before <= 4
+
+
+async def test_a_token_that_is_refused_at_the_last_try_is_told(
+    request_of: Asker, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Three tries found Google busy, the fourth a token that it does not like.
+    """
+    monkeypatch.setattr("grantkeeper.jobs.session.FIRST_PAUSE", 0.0)
+    wire.answers = [*[HttpResponse(503, b"", {})] * 3, HttpResponse(401, b"", {})]
+
+    with pytest.raises(TokenRefused):
+        await request_of("GET", FILES)
+    assert 4 == len(wire.sent)
+
+
+async def test_a_long_request_does_not_ask_for_more_than_google_gives(
+    request_of: Asker, purse: Purse
+) -> None:
+    """
+    A token is looked at when a request begins; one that had to live two hours would be renewed for each.
+    """
+    await request_of("GET", FILES, seconds=7200)
+    await request_of("GET", FILES, seconds=30)
+
+    assert [600, 90] == purse.lifetimes

@@ -64,7 +64,15 @@ def run(
     from grantkeeper.server.logs import configure
 
     configure(found.log_format)
-    return asyncio.run(_work(Worker(found, definitions, at_once=at_once, rates=rates), definitions, grace))
+    worker = Worker(found, definitions, at_once=at_once, rates=rates)
+    status = asyncio.run(_work(worker, definitions, grace))
+    if worker.left:
+        # Python would wait for their threads, and others do these jobs already.
+        hint("a plain function did not return in time; what it was at goes on elsewhere")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 def _rates(said: "Iterable[str]", *, per_user: bool) -> "list[ApiRate]":

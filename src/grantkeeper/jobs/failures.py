@@ -4,14 +4,18 @@ from dataclasses import dataclass
 
 from grantkeeper.errors import (
     ApiError,
+    ClientMisconfigured,
     ConsentRequired,
     GrantBlocked,
     GrantkeeperError,
     GrantNotFound,
     HttpFailed,
     InvalidRequest,
+    IssuerUnavailable,
     QuotaExceeded,
     ScopeInsufficient,
+    SealBroken,
+    StoreUnavailable,
     TokenRefused,
 )
 from grantkeeper.model import JobState
@@ -21,6 +25,10 @@ FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 15 * 60.0
 QUOTA_PAUSE = 30.0
 """Seconds after a quota error that names none (google-facts 9.3)."""
+
+
+EVERYBODYS = (IssuerUnavailable, StoreUnavailable, ClientMisconfigured, SealBroken)
+"""Trouble that all jobs have at once: it is waited for as long as it lasts, and makes no dead letters."""
 
 
 class PermanentFailure(Exception):
@@ -96,11 +104,11 @@ def verdict(error: BaseException, *, attempts: int, most: int, roll: float) -> V
         return Verdict(JobState.WAITING, error.code, error.text, wait * (1.0 + roll / 4))
     if _permanent(error):
         return Verdict(JobState.FAILED, _reason(error), _note(error))
-    if attempts + 1 >= most:
+    if attempts + 1 >= most and not isinstance(error, EVERYBODYS):
         return Verdict(
             JobState.FAILED, _reason(error), f"{_note(error)}; tried {attempts + 1} times", counted=True
         )
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0**attempts) * (0.5 + roll / 2)
+    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts, 16)) * (0.5 + roll / 2)
     asked = error.retry_after if isinstance(error, GrantkeeperError) else None
     return Verdict(JobState.WAITING, _reason(error), _note(error), max(pause, asked or 0.0), counted=True)
 

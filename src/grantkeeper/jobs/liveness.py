@@ -99,6 +99,9 @@ class Liveness:
         """Have the engine run again what dead workers were at; how many jobs that were."""
         store, count = self._means.store, 0
         for name in await store.orphans(PREFIX):
+            if name == PREFIX + self._means.executor:
+                # Should ours have lapsed, `_keep` finds out, and we end.
+                continue
             claim = await store.take(name, self._means.executor, seconds=LEASE)
             if not isinstance(claim, Lease):
                 continue

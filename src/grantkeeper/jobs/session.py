@@ -43,6 +43,9 @@ TRIES: Final = 4
 
 FIRST_PAUSE: Final = 0.5
 
+LONGEST_NEED: Final = 600
+"""Seconds that a token is to live at most: more than Google gives would have each request renew it."""
+
 GOOGLES: Final = re.compile(
     r"(?:[a-z0-9-]+\.)+(?:googleapis|google)\.com|(?:lh[0-9]+|video-downloads)\.googleusercontent\.com"
 )
@@ -99,7 +102,8 @@ class UserSession:
         refused: str | None = None
         for attempt in range(TRIES):
             await self._turn(host)
-            token = await self.token(int(seconds) + 60, refused)
+            # Google looks at the token when a request begins, however long that then takes.
+            token = await self.token(min(int(seconds) + 60, LONGEST_NEED), refused)
             sent["authorization"] = f"Bearer {token.access_token.reveal()}"
             try:
                 return await self._send(
@@ -107,7 +111,7 @@ class UserSession:
                 )
             except TokenRefused:
                 # Nothing was done. A second new token that is refused is no matter of tokens.
-                if refused is not None:
+                if refused is not None or attempt + 1 == TRIES:
                     raise
                 refused = _fingerprint(token)
             except ApiUnavailable as error:

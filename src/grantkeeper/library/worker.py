@@ -71,6 +71,7 @@ class Worker:
     Attributes:
         executor: Its name.
         lost: Set when another worker took it for dead: it must end.
+        left: After `stop`, how many threads are still at a job: nobody can end them but the process.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Worker:
         self._keeper = Keeper.open(settings=settings)
         self._parts: _Parts | None = None
         self.executor = ""
+        self.left = 0
         self.lost = asyncio.Event()
 
     @property
@@ -146,6 +148,7 @@ class Worker:
             await parts.schedules.stop()
             await parts.dispatcher.stop()
             await parts.means.engine.stop(seconds=seconds)
+            self.left = parts.yard.busy
             parts.yard.close()
             await parts.liveness.stop(idle=await self._given_back(parts.means))
 

@@ -1,0 +1,144 @@
+"""What a run finds after others: a worker that died, a release that needs more, a grant that works again."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from grantkeeper import JobContext, job
+from grantkeeper.adapters.memory import MemoryStore
+from grantkeeper.adapters.memory_engine import MemoryEngine
+from grantkeeper.errors import ConsentRequired
+from grantkeeper.jobs.definition import by_name
+from grantkeeper.jobs.means import Means
+from grantkeeper.jobs.runner import MOST_BEGUN, Runner
+from grantkeeper.jobs.yard import Yard
+from grantkeeper.model import Job, JobState, Order
+from grantkeeper.ports import Insert, StepRecord, Suspended
+from grantkeeper.testing import ManualClock, SeededDice
+from grantkeeper.testing.records import a_grant, a_job
+
+pytestmark = pytest.mark.anyio
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+class Engine(MemoryEngine):
+    """Knows some steps of every job."""
+
+    def __init__(self, recorded: int = 0) -> None:
+        super().__init__()
+        self.recorded = recorded
+
+    async def steps(self, job_id: str) -> list[StepRecord]:
+        return [StepRecord("step", b"1")] * self.recorded
+
+
+class Tokens:
+    """Says what it was asked for, and has none."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+
+    async def token(self, grant_id: str, scopes: Any, min_ttl: int, rejected: str | None) -> Any:
+        self.asked.append(scopes)
+        raise ConsentRequired("the grant is gone", reason="revoked")
+
+    def credentials(self, grant_id: str, scopes: Any) -> Any:
+        raise NotImplementedError
+
+
+async def ran(*jobs: Any, recorded: int = 0, **fields: Any) -> tuple[Job, Tokens]:
+    """How the row of a job stands after a run, and what tokens were asked for."""
+    store, grant, tokens = MemoryStore(), a_grant(granted=frozenset({"openid", "files"})), Tokens()
+    await store.commit(Insert(grant))
+    row = replace(a_job(), name=jobs[0].definition.name, **fields)
+    await store.add_jobs([row])
+    means = Means(
+        store=store,
+        engine=Engine(recorded),
+        http=None,  # type: ignore[arg-type]
+        tokens=tokens,
+        clock=ManualClock(NOW),
+        dice=SeededDice(1),
+        definitions=by_name(each.definition for each in jobs),
+        executor="worker",
+    )
+    yard = Yard(1)
+    try:
+        await Runner(means, yard).run(row.id, None)  # type: ignore[arg-type]
+    except Suspended:
+        pass
+    finally:
+        yard.close()
+    found = await store.job(row.id)
+    assert found is not None
+    return found, tokens
+
+
+@job(scopes=["openid"])
+async def returns(ctx: JobContext) -> int:
+    return ctx.attempt
+
+
+@job(scopes=["openid", "files"])
+async def needs_more(ctx: JobContext) -> None:
+    await ctx.token()
+
+
+@pytest.mark.parametrize(
+    ("before", "attempt"),
+    [
+        ({"state": JobState.QUEUED, "attempts": 2}, 3),
+        ({"state": JobState.RUNNING, "attempts": 2, "steps": 1}, 4),
+        ({"state": JobState.RUNNING, "attempts": 2, "steps": 0}, 1),
+    ],
+    ids=["begun by the engine", "cut off", "cut off after a further step"],
+)
+async def test_a_run_that_was_cut_off_counts_unless_it_got_further(
+    before: Mapping[str, Any], attempt: int
+) -> None:
+    """
+    Nobody wrote down how it ended, so the next one does.
+    """
+    found, _ = await ran(returns, recorded=1, **before)
+
+    assert (JobState.DONE, str(attempt).encode()) == (found.state, found.result)
+
+
+async def test_a_job_that_workers_die_in_is_a_dead_letter() -> None:
+    """
+    Else it would go on through all of them, and through those that replace them.
+    """
+    found, _ = await ran(returns, state=JobState.RUNNING, attempts=MOST_BEGUN - 1, order=None)
+
+    assert (JobState.FAILED, "worker_died") == (found.state, found.reason)
+    assert found.note is not None
+    assert "8 times" in found.note
+    assert found.keep_until is not None
+
+
+async def test_a_new_release_takes_over_with_what_it_needs() -> None:
+    """
+    A job asked for under the old release has a token that opens what the new one's function needs, too.
+    """
+    _, tokens = await ran(needs_more, state=JobState.QUEUED, scopes=frozenset({"openid"}))
+
+    assert [frozenset({"openid", "files"})] == tokens.asked
+
+
+@pytest.mark.parametrize(
+    ("attempts", "state", "order"),
+    [(0, JobState.QUEUED, Order.RESUME), (MOST_BEGUN - 1, JobState.PARKED, None)],
+)
+async def test_a_grant_that_only_looks_as_if_it_worked_is_not_tried_for_ever(
+    attempts: int, state: JobState, order: Order | None
+) -> None:
+    """
+    Its row says that the user consented meanwhile, and each run finds that it is not so.
+    """
+    found, _ = await ran(needs_more, state=JobState.QUEUED, attempts=attempts, order=None)
+
+    assert (state, order) == (found.state, found.order)
