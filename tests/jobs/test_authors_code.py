@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -69,62 +69,6 @@ async def test_what_ends_a_program_ends_a_job(open_town: Opener, odd: Any, note:
 
     assert ("failed", note) == (failed.state, failed.note)
     assert "ok" == (await town.run(works, grant)).result
-
-
-def _megabytes() -> str:
-    return "x" * (1024 * 1024)
-
-
-def _thread() -> Any:
-    return threading.current_thread()
-
-
-@pytest.mark.parametrize(
-    ("returns", "note"),
-    [
-        (
-            _megabytes,
-            "the step returns returned 1048578 bytes; keep large things elsewhere and return where they are",
-        ),
-        (_thread, "a step returns what JSON can hold, not _WorkerThread"),
-    ],
-)
-async def test_a_step_whose_value_cannot_be_kept_is_not_done_again(
-    open_town: Opener, returns: Callable[[], Any], note: str
-) -> None:
-    """
-    What it did in the world is done; done eight times it would be no better. The sentence says what is wrong.
-    """
-    done: list[str] = []
-
-    @job()
-    async def work(ctx: JobContext) -> None:
-        await ctx.named_step("returns", step)
-
-    def step() -> Any:
-        done.append("step")
-        return returns()
-
-    town = await open_town(work)
-    failed = await town.run(work, await town.signed_in())
-
-    assert ("failed", ["step"]) == (failed.state, done)
-    assert note.replace("_WorkerThread", "Thread") == failed.note
-
-
-async def test_a_job_that_returns_what_cannot_be_kept_says_so(open_town: Opener) -> None:
-    """
-    Its steps are done; whoever mends it lets it go on after them.
-    """
-
-    @job()
-    async def work(ctx: JobContext) -> Any:
-        return object()
-
-    town = await open_town(work)
-    failed = await town.run(work, await town.signed_in())
-
-    assert ("failed", "a job returns what JSON can hold, not object") == (failed.state, failed.note)
 
 
 async def test_the_newest_progress_is_the_one_that_is_shown(open_town: Opener) -> None:

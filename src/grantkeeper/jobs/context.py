@@ -17,7 +17,7 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
 
 import msgspec
 
-from grantkeeper.jobs.failures import NotRecordable
+from grantkeeper.jobs.failures import PermanentFailure
 from grantkeeper.jobs.session import LARGEST_ANSWER
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
@@ -106,7 +106,8 @@ class JobContext(_Base):
 
         Raises:
             RuntimeError: An earlier step of this run failed.
-            NotRecordable: The value is larger than a megabyte, or nothing that JSON can hold.
+            PermanentFailure: The value is larger than a megabyte, or none that JSON can hold: return
+                where it is kept.
         """
         return await self.named_step(_step_name(function), function, *args, **kwargs)
 
@@ -285,7 +286,7 @@ def _encoded(value: Any) -> bytes:
     try:
         return msgspec.json.encode(value)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise NotRecordable(f"a step returns what JSON can hold, not {type(value).__name__}") from error
+        raise PermanentFailure(f"a step returns what JSON can hold, not {type(value).__name__}") from error
 
 
 def _decoded(value: bytes, function: Callable[..., Any]) -> Any:

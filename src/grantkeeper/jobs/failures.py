@@ -35,10 +35,6 @@ class PermanentFailure(Exception):
     """Raised by a job for what will not pass: it is not tried again. The text is shown to people."""
 
 
-class NotRecordable(PermanentFailure):
-    """What a step returned cannot be kept. It is done, and doing it again would change nothing."""
-
-
 class TryLater(Exception):
     """Raised by a job that wants to be run again in *seconds*; no attempt is counted."""
 

@@ -18,7 +18,7 @@ import msgspec
 from grantkeeper.errors import ConsentRequired, GrantBlocked, StoreUnavailable
 from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
-from grantkeeper.jobs.failures import NotRecordable, Verdict, meant, verdict
+from grantkeeper.jobs.failures import PermanentFailure, Verdict, meant, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import park_others, woken_meanwhile
 from grantkeeper.jobs.row import Row, patiently
@@ -119,7 +119,7 @@ class Runner:
         try:
             result = msgspec.json.encode(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise NotRecordable(f"a job returns what JSON can hold, not {type(value).__name__}") from error
+            raise PermanentFailure(f"a job returns what JSON can hold, not {type(value).__name__}") from error
         return result if len(result) <= KEPT_LARGEST else b'"(too large to be kept)"'
 
     async def _done(self, work: Work, definition: Definition, result: bytes) -> None:

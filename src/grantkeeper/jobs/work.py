@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from grantkeeper.errors import StoreConflict, StoreUnavailable
 from grantkeeper.jobs.definition import Definition
-from grantkeeper.jobs.failures import NotRecordable
+from grantkeeper.jobs.failures import PermanentFailure
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.row import Row
 from grantkeeper.jobs.session import UserSession
@@ -61,7 +61,7 @@ class Work:
 
         Raises:
             RuntimeError: An earlier step of this run failed.
-            NotRecordable: The value is too large.
+            PermanentFailure: The value is too large to be recorded.
         """
         if self._failed:
             raise RuntimeError(
@@ -73,7 +73,7 @@ class Work:
             anew.append(True)
             value = await call()
             if len(value) > LARGEST_VALUE:
-                raise NotRecordable(
+                raise PermanentFailure(
                     f"the step {name} returned {len(value)} bytes; keep large things elsewhere "
                     "and return where they are"
                 )

@@ -6,11 +6,14 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 from grantkeeper.ports import Suspended
 
 T = TypeVar("T")
+
+LAST_WORDS: Final = 2.0
+"""Seconds for what is cut off at the end to let go of what it has."""
 
 
 class Yard:
@@ -38,6 +41,11 @@ class Yard:
         asyncio.set_event_loop(self.loop)
         try:
             self.loop.run_forever()
+            left = asyncio.all_tasks(self.loop)
+            for task in left:
+                task.cancel()
+            if left:
+                self.loop.run_until_complete(asyncio.wait(left, timeout=LAST_WORDS))
         finally:
             self.loop.close()
 
@@ -58,6 +66,9 @@ class Yard:
                     raise
                 # Of a task of its own that it cancelled; to us nobody said so.
                 raise RuntimeError("the job's code was cancelled by itself") from None
+            except GeneratorExit:
+                # Nobody runs it any more.
+                raise
             except BaseException as error:  # noqa: BLE001 - sorted there
                 _raise(error)
 
