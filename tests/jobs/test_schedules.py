@@ -9,7 +9,7 @@ import pytest
 from grantkeeper import JobContext, PlainJobContext, job
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
-from grantkeeper.jobs import schedules
+from grantkeeper.jobs import crowd, schedules
 from grantkeeper.jobs.definition import by_name
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.schedules import Schedules
@@ -113,7 +113,7 @@ async def test_a_worker_that_dies_between_pages_is_followed_by_another(
     """
     It dies when a page is added and not yet marked: everybody gets one, and nobody two.
     """
-    monkeypatch.setattr(schedules, "PAGE", 2)
+    monkeypatch.setattr(crowd, "PAGE", 2)
     able = await office.grants(7)
     await office.first.once()
     office.clock.advance(DAY)

@@ -1,6 +1,6 @@
 """Where jobs are asked for: enqueued, looked at, cancelled, tried again. It writes rows, with no engine."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -17,9 +17,10 @@ from grantkeeper.errors import (
     StoreConflict,
 )
 from grantkeeper.ids import uuid7
+from grantkeeper.jobs.crowd import Crowd, CrowdStore, add_page
 from grantkeeper.jobs.schema import check
 from grantkeeper.model import Job, JobState, Order
-from grantkeeper.ports import Clock, Dice, JobQuery, JobStore, NodeStore
+from grantkeeper.ports import Clock, Dice, JobQuery, NodeStore
 
 KINDS = "jobs.kinds"
 
@@ -38,7 +39,7 @@ class Kind(msgspec.Struct, frozen=True):
     schema: dict[str, Any] | None = None
 
 
-class Shelf(JobStore, NodeStore, Protocol):
+class Shelf(CrowdStore, NodeStore, Protocol):
     """What the desk needs of a store."""
 
 
@@ -61,17 +62,10 @@ class Desk:
         rule: frozenset[str] = frozenset(),
     ) -> tuple[Job, bool]:
         """The job, and whether it is a new one."""
-        kind = (await self.kinds()).get(name)
-        if kind is None:
-            raise JobUnknown(f"no worker has announced a job named {name}")
+        kind, encoded = await self._wanted(name, parameters)
         scopes = frozenset(kind.scopes)
         if rule and not (scopes and scopes <= rule):
             raise CallerNotAllowed("the job needs scopes that the caller's rules do not allow")
-        encoded = msgspec.json.encode(parameters or {})
-        if len(encoded) > LARGEST:
-            raise InvalidRequest(f"the parameters are longer than {LARGEST} bytes")
-        if kind.schema is not None:
-            check(name, kind.schema, msgspec.json.decode(encoded))
         now = self.clock.now()
         job = Job(
             id=uuid7(now, self.dice.bytes(10)),
@@ -93,6 +87,39 @@ class Desk:
             if found is not None:
                 return found, False
         raise GrantNotFound("there is no such grant")
+
+    async def fan_out(
+        self, name: str, *, batch: str, parameters: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[int]:
+        """
+        One job for every user who granted what it needs; how many were added by each page of users.
+
+        Asked for again with the same *batch* it goes on: whoever has his job gets no other.
+        """
+        kind, encoded = await self._wanted(name, parameters)
+        crowd = Crowd(
+            batch=batch,
+            name=name,
+            scopes=frozenset(kind.scopes),
+            per_grant=kind.per_grant,
+            parameters=encoded,
+        )
+        after: str | None = ""
+        while after is not None:
+            added, after = await add_page(self.store, self.clock, self.dice, crowd, after=after)
+            yield added
+
+    async def _wanted(self, name: str, parameters: Mapping[str, Any] | None) -> tuple[Kind, bytes]:
+        """What is known of the job, and *parameters* as they are written down."""
+        kind = (await self.kinds()).get(name)
+        if kind is None:
+            raise JobUnknown(f"no worker has announced a job named {name}")
+        encoded = msgspec.json.encode(parameters or {})
+        if len(encoded) > LARGEST:
+            raise InvalidRequest(f"the parameters are longer than {LARGEST} bytes")
+        if kind.schema is not None:
+            check(name, kind.schema, msgspec.json.decode(encoded))
+        return kind, encoded
 
     async def get(self, job_id: str) -> Job:
         job = await self.store.job(job_id)

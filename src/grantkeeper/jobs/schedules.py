@@ -8,22 +8,20 @@ time as its key: a worker that dies in the middle is followed by another, and no
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from grantkeeper.errors import GrantkeeperError
-from grantkeeper.ids import uuid7
+from grantkeeper.jobs.crowd import Crowd, add_page
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.means import Means
-from grantkeeper.model import GrantState, Job, JobState, Lease, Order
-from grantkeeper.ports import GrantQuery, Release
+from grantkeeper.model import Lease
+from grantkeeper.ports import Release
 
 EVERY: Final = 2.0
 LEASE: Final = 30.0
-PAGE: Final = 200
 NAME: Final = "jobs:schedules"
 
 
@@ -102,51 +100,15 @@ class Schedules:
             renewed = await store.renew(lease, seconds=LEASE)
             if renewed is None:
                 return
-            after = await fan_out(
-                self._means,
-                definition,
-                after=progress.after,
+            crowd = Crowd(
                 batch=f"{definition.name}@{progress.due.astimezone(UTC):%Y-%m-%dT%H:%M}",
+                name=definition.name,
+                scopes=definition.scopes,
+                per_grant=definition.per_grant,
+                parameters=definition.write({}),
             )
+            means = self._means
+            _, after = await add_page(store, means.clock, means.dice, crowd, after=progress.after)
             progress = Progress(progress.due, after)
             await store.set_mark(mark, msgspec.json.encode(progress))
         self._means.tell("jobs.scheduled", name=definition.name, due=progress.due)
-
-
-async def fan_out(
-    means: Means,
-    definition: Definition,
-    *,
-    batch: str,
-    after: str = "",
-    parameters: Mapping[str, Any] | None = None,
-) -> str | None:
-    """
-    Add the job for a page of the users who granted what it needs; each gets one of a *batch*.
-
-    Returns:
-        Where to go on; ``None`` when all were gone through.
-    """
-    grants = await means.store.search(GrantQuery(state=GrantState.ACTIVE, after=after, limit=PAGE))
-    now = means.clock.now()
-    encoded = definition.write(parameters or {})
-    await means.store.add_jobs(
-        [
-            Job(
-                id=uuid7(now, means.dice.bytes(10)),
-                name=definition.name,
-                grant_id=grant.id,
-                state=JobState.QUEUED,
-                created_at=now,
-                parameters=encoded,
-                scopes=definition.scopes,
-                batch=batch,
-                key=batch,
-                per_grant=definition.per_grant,
-                order=Order.SUBMIT,
-            )
-            for grant in grants
-            if definition.scopes <= grant.granted
-        ]
-    )
-    return grants[-1].id if len(grants) == PAGE else None

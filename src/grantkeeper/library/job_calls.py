@@ -150,6 +150,29 @@ class LocalJobs(JobCalls):
     async def retry(self, job_id: str) -> JobDescription:
         return await self._carry(lambda core: core.jobs.retry(job_id))
 
+    async def fan_out(self, job: str, *, batch: str, parameters: Mapping[str, Any] | None = None) -> int:
+        """
+        Ask for a job for every user who granted what it needs; how many were added.
+
+        Only where the database is opened. Asked again with the same *batch*, it goes on where it was cut.
+
+        Args:
+            batch: A name for all of them, by which `list` and `count` find them.
+
+        Raises:
+            JobUnknown: No worker has announced one of that name.
+            InvalidRequest: The parameters are not such as it takes.
+        """
+
+        async def call(core: "KeeperCore") -> int:
+            return sum([added async for added in core.jobs.fan_out(job, batch=batch, parameters=parameters)])
+
+        return await self._carry(call)
+
+    async def count(self, *, batch: str | None = None) -> Mapping[JobState, int]:
+        """How many jobs there are of each state, of a batch or of all; it reads them all."""
+        return await self._carry(lambda core: core.jobs.count(batch=batch))
+
 
 class RemoteCarrier(Protocol):
     """Brings a call to the service and the answer back."""

@@ -5,7 +5,7 @@ What a job is and may become is for `grantkeeper.jobs` to say. What a caller may
 clients, only the edges know, for clients are settings.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from grantkeeper.errors import GrantNotFound, InvalidRequest, JobNotFound
@@ -143,6 +143,26 @@ class Offline:
         if after.state is not before.state:
             self._note("job.retried", after, caller)
         return described(after)
+
+    async def fan_out(
+        self, job: str, *, batch: str, parameters: Mapping[str, Any] | None = None
+    ) -> AsyncIterator[int]:
+        """
+        See `grantkeeper.jobs.desk.Desk.fan_out`; for our own people alone.
+
+        Raises:
+            InvalidRequest: The batch has no name, or the parameters are not such as the job takes.
+            JobUnknown: No worker has announced one of that name.
+        """
+        if not _is_id(batch):
+            raise InvalidRequest("a batch has a name of visible characters")
+        async for added in self._desk.fan_out(job, batch=batch, parameters=parameters):
+            yield added
+        self._core.means.tell("job.fanned_out", name=job, batch=batch)
+
+    async def count(self, *, batch: str | None = None) -> Mapping[JobState, int]:
+        """How many jobs there are of each state, of a batch or of all; it reads them all."""
+        return await self._core.store.count_jobs(batch=batch)
 
     async def _seen(self, job_id: str, caller: Caller | None) -> Job:
         if not _is_id(job_id):
