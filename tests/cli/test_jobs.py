@@ -287,12 +287,13 @@ def test_a_job_for_everybody(installed: Command, grant: str) -> None:
     first = installed("jobs", "fan-out", "improve", "--parameters", '{"photo": "p-1"}')
     batch = first.out.split()[1]
     again = installed("jobs", "fan-out", "improve", "--batch", batch, "--json")
-    narrowed = installed("jobs", "fan-out", "improve", "--scope", "nobody-has-it", "--watch", "--json")
+    with_store(lambda store: announce(store, "other", scopes=["nobody-has-it"]))
+    nobody = installed("jobs", "fan-out", "other", "--watch", "--json")
 
     assert f"batch   {batch}\nadded   1\nqueued  1\n" == first.out
     assert f"hint: its jobs: grantkeeper jobs list --batch {batch}\n" == first.err
     assert {"batch": batch, "added": 0, "queued": 1} == again.json
-    assert 0 == narrowed.json["added"]
+    assert 0 == nobody.json["added"]
 
 
 @pytest.mark.parametrize("parameters", ["[]", "{", "3"])

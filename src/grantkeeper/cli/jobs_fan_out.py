@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Mapping
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from grantkeeper.cli.common import HUMAN, OK, Flag, Manner, answer, fields, hint, settings
 from grantkeeper.errors import InvalidRequest
 
 if TYPE_CHECKING:
+    from grantkeeper.library.local import Keeper
     from grantkeeper.model import JobState
 
 EVERY = 0.5
@@ -19,7 +21,6 @@ def fan_out(
     /,
     *,
     parameters: str | None = None,
-    scope: list[str] | None = None,
     batch: str | None = None,
     watch: Flag = False,
     manner: Manner = HUMAN,
@@ -35,24 +36,20 @@ def fan_out(
         The job's name, as a worker has announced it.
     parameters
         What it is to work on: a JSON object.
-    scope
-        What a user must have granted beside what the job needs; repeatable.
     batch
-        One that was begun before.
+        A name for all of them, by which they are listed; default a new one.
     watch
         Follow the jobs until none of them goes on by itself.
     """
     from grantkeeper.library.local import Keeper
 
-    given = _object(parameters)
+    given, name = _object(parameters), batch or f"{job}@{token_hex(6)}"
 
     async def work() -> dict[str, object]:
         async with Keeper.open(settings=settings(need_clients=True)) as keeper:
-            made = await keeper.jobs.fan_out(job, parameters=given, scopes=scope, batch=batch)
-            counts = await (
-                _follow(keeper, made.batch, manner) if watch else keeper.jobs.progress(made.batch)
-            )
-            return {"batch": made.batch, "added": made.added, **_told(counts)}
+            added = await keeper.jobs.fan_out(job, batch=name, parameters=given)
+            counts = await (_follow(keeper, name, manner) if watch else keeper.jobs.count(batch=name))
+            return {"batch": name, "added": added, **_told(counts)}
 
     found = asyncio.run(work())
     if manner.json:
@@ -64,13 +61,13 @@ def fan_out(
     return OK
 
 
-async def _follow(keeper: Any, batch: str, manner: Manner) -> "Mapping[JobState, int]":
+async def _follow(keeper: "Keeper", batch: str, manner: Manner) -> "Mapping[JobState, int]":
     """Look until all rest; how many of each state there are then."""
     from grantkeeper.cli.jobs_watch import RESTING, Screen
 
     screen = Screen(quiet=manner.json)
     while True:
-        counts: Mapping[JobState, int] = await keeper.jobs.progress(batch)
+        counts = await keeper.jobs.count(batch=batch)
         screen.show(["  ".join(f"{state} {count}" for state, count in _told(counts).items())])
         if all(state in RESTING for state, count in counts.items() if count):
             screen.wipe()

@@ -156,9 +156,13 @@ class Offline:
         """
         if not _is_id(batch):
             raise InvalidRequest("a batch has a name of visible characters")
+        total = 0
         async for added in self._desk.fan_out(job, batch=batch, parameters=parameters):
+            total += added
             yield added
-        self._core.means.tell("job.fanned_out", name=job, batch=batch)
+        now, detail = self._core.clock.now(), {"name": job, "batch": batch, "added": str(total)}
+        self._core.audit.note(AuditEvent(now, "job.fanned_out", detail=detail))
+        self._core.means.tell("job.fanned_out", name=job, batch=batch, added=total)
 
     async def count(self, *, batch: str | None = None) -> Mapping[JobState, int]:
         """How many jobs there are of each state, of a batch or of all; it reads them all."""
