@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -142,3 +142,21 @@ async def test_a_grant_that_only_looks_as_if_it_worked_is_not_tried_for_ever(
     found, _ = await ran(needs_more, state=JobState.QUEUED, attempts=attempts, order=None)
 
     assert (state, order) == (found.state, found.order)
+
+
+async def test_a_defect_of_ours_does_not_lose_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Suspended in the engine, with a row that says that it runs, nobody would ever look at it again.
+    """
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Runner, "_done", broken)
+    found, _ = await ran(returns, state=JobState.QUEUED, order=None)
+
+    assert (JobState.WAITING, "error", NOW + timedelta(minutes=1)) == (
+        found.state,
+        found.reason,
+        found.due_at,
+    )

@@ -30,6 +30,8 @@ from grantkeeper.ports import Steps, Suspended
 ELSEWHERE = Verdict(JobState.WAITING, "job_unknown", "the worker that took it does not know it", 15.0)
 """Another worker may: two apps can share a database."""
 
+BROKEN = Verdict(JobState.WAITING, "error", "the worker failed, not the job; its log says how", 60.0)
+
 KEPT_LARGEST = 64 * 1024
 """Bytes of what a job returned that are kept in its row."""
 
@@ -55,6 +57,16 @@ class Runner:
         Raises:
             Suspended: The job goes on later, or never.
         """
+        try:
+            await self._run(job_id, steps)
+        except Exception as error:  # noqa: BLE001 - a row that says "running" of a job that nobody runs is lost
+            self._means.tell("job.broken", level=logging.ERROR, error=error, job=job_id)
+            found = await patiently(partial(self._means.store.job, job_id))
+            if found is not None and found.state in (JobState.QUEUED, JobState.RUNNING):
+                await self._write(Row(self._means.store, found), None, BROKEN)
+            raise Suspended from None
+
+    async def _run(self, job_id: str, steps: Steps) -> None:
         job = await patiently(partial(self._means.store.job, job_id))
         if job is not None and job.state is JobState.DONE:
             return
