@@ -1,6 +1,8 @@
 """What the code of a job's author may do, short of what is good, without harm to the worker or to others."""
 
 import asyncio
+import io
+import json
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -15,6 +17,7 @@ from grantkeeper.errors import StoreUnavailable
 from grantkeeper.jobs.row import Row
 from grantkeeper.jobs.yard import Yard
 from grantkeeper.model import Job
+from grantkeeper.server.logs import configure
 from grantkeeper.testing.records import a_job
 from tests.jobs.conftest import Opener
 
@@ -175,3 +178,29 @@ async def test_a_lost_claim_cuts_off_what_is_inside() -> None:
         yard.close()
 
     assert ["inside"] == cut
+
+
+async def test_a_worker_logs_what_was_said_and_what_was_raised(open_town: Opener) -> None:
+    """
+    With the job's ids; the text of an error is for its author, and in no row.
+    """
+    out = io.StringIO()
+    configure("json", out)
+
+    @job(attempts=1)
+    async def work(ctx: JobContext) -> None:
+        ctx.log.info("began with %s", "p-17")
+        raise OSError("the disk is full")
+
+    town = await open_town(work)
+    failed = await town.run(work, await town.signed_in())
+    lines = {line["event"]: line for line in map(json.loads, out.getvalue().splitlines())}
+
+    assert "the job raised OSError; tried 1 times" == failed.note
+    assert (failed.id, "work", "began with p-17") == tuple(
+        lines["job.says"][name] for name in ("job", "name", "text")
+    )
+    assert (failed.id, "OSError", "the disk is full") == tuple(
+        lines["job.raised"][name] for name in ("job", "exception", "said")
+    )
+    assert "test_authors_code.py" in lines["job.raised"]["where"]

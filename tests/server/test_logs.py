@@ -126,3 +126,33 @@ def test_an_embedded_app_logs_where_its_host_does(caplog: pytest.LogCaptureFixtu
 
     assert [("grantkeeper.server", logging.WARNING)] == [(r.name, r.levelno) for r in caplog.records]
     assert "grant='g-1'" in caplog.text
+
+
+def test_an_event_with_an_exception_says_where_it_was() -> None:
+    """
+    Its ids, and the exception's kind and way; not its text.
+    """
+    out = io.StringIO()
+    configure("json", out)
+    logging.getLogger("grantkeeper.jobs").warning(
+        "words", extra={"event": "job.raised", "ids": {"job": "j-1"}}, exc_info=caught()
+    )
+    line = json.loads(out.getvalue())
+
+    assert ("job.raised", "j-1", "ValueError") == (line["event"], line["job"], line["exception"])
+    assert "boom < " in line["where"]
+    assert MARK not in out.getvalue()
+
+
+def test_what_a_jobs_author_says_is_not_lost() -> None:
+    """
+    Beside the ids of the job stands his own text.
+    """
+    out = io.StringIO()
+    configure("json", out)
+    logging.getLogger("grantkeeper.job").info(
+        "sharpened %d", 3, extra={"event": "job.says", "ids": {"job": "j-1"}, "says": True}
+    )
+    line = json.loads(out.getvalue())
+
+    assert ("job.says", "j-1", "sharpened 3") == (line["event"], line["job"], line["text"])

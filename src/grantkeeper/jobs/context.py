@@ -49,7 +49,10 @@ class _Base:
         self.name = job.name
         self.grant_id = job.grant_id
         self.attempt = job.attempts + 1
-        self.log = logging.LoggerAdapter(LOG, {"job": job.id, "grant": job.grant_id})
+        ids = {"job": job.id, "name": job.name, "grant": job.grant_id}
+        self.log = logging.LoggerAdapter(
+            LOG, {"job": job.id, "grant": job.grant_id, "event": "job.says", "ids": ids, "says": True}
+        )
 
     def _carry(self, call: Coroutine[Any, Any, T]) -> "Future[T]":
         return asyncio.run_coroutine_threadsafe(call, self._home)

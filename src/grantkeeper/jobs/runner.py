@@ -32,6 +32,9 @@ ELSEWHERE = Verdict(JobState.WAITING, "job_unknown", "the worker that took it do
 
 BROKEN = Verdict(JobState.WAITING, "error", "the worker failed, not the job; its log says how", 60.0)
 
+LONGEST_SAID = 500
+"""Characters of an error's text in the log, which is for those who wrote the job; it is kept nowhere else."""
+
 KEPT_LARGEST = 64 * 1024
 """Bytes of what a job returned that are kept in its row."""
 
@@ -155,7 +158,12 @@ class Runner:
         found = verdict(error, attempts=attempts, most=definition.attempts, roll=self._means.dice.roll())
         if found.reason == "error":
             self._means.tell(
-                "job.raised", level=logging.WARNING, error=error, job=row.job.id, name=definition.name
+                "job.raised",
+                level=logging.WARNING,
+                error=error,
+                job=row.job.id,
+                name=definition.name,
+                said=str(error)[:LONGEST_SAID],
             )
         more = await work.last_news() | {
             "attempts": attempts + found.counted,

@@ -112,10 +112,12 @@ class _Events(logging.Handler):
         tell = {logging.INFO: self._log.info, logging.WARNING: self._log.warning}.get(
             record.levelno, self._log.error
         )
-        tell(
-            getattr(record, "event", "library.notice"),
-            **getattr(record, "ids", {"text": record.getMessage()}),
-        )
+        ids = getattr(record, "ids", None)
+        if ids is None or getattr(record, "says", False):
+            # A text that somebody wrote, and no event of ours put into words.
+            ids = {**(ids or {}), "text": record.getMessage()}
+        error = None if record.exc_info is None else record.exc_info[1]
+        tell(getattr(record, "event", "library.notice"), **ids, **({} if error is None else failure(error)))
 
 
 def failure(error: BaseException) -> Mapping[str, str]:
