@@ -111,7 +111,7 @@ async def _fill(db: Connection, stage: Stage, people: Sequence[Person], others: 
         await db.execute("SET LOCAL session_replication_role = replica")
         for name, _ in indexes:
             await db.execute(f"DROP INDEX {name}")
-        await db.execute("TRUNCATE grants, tokens")
+        await db.execute("TRUNCATE grants, tokens CASCADE")
         for kind in ("model", "real"):
             await db.execute(f"CREATE TEMP TABLE {kind}_grant (LIKE grants, place bigint) ON COMMIT DROP")
             await db.execute(f"CREATE TEMP TABLE {kind}_token (LIKE tokens) ON COMMIT DROP")

@@ -6,7 +6,6 @@ import pickle
 import stat
 import subprocess
 import sys
-import timeit
 import traceback
 from base64 import b64decode, b64encode
 from pathlib import Path
@@ -409,19 +408,6 @@ def test_a_traceback_with_variables_shows_no_key_bytes() -> None:
 
     assert "data_key" in said
     assert [] == [secret for secret in [*secrets_of(keys), "marker"] if secret in said.split("sealer = ")[-1]]
-
-
-def test_unsealing_is_quick(tmp_path: Path) -> None:
-    """
-    A token costs microseconds to open, data key included (about 5; the bound leaves room for a busy machine).
-    """
-    sealer = KeysetSealer(Keyset.generate())
-    key = sealer.new_key(CLIENT, "grant-1")
-    box = sealer.seal(key, "ya29." + "x" * 200, CONTEXT)
-
-    best = min(timeit.repeat(lambda: sealer.unseal(key, box, CONTEXT), number=1000, repeat=20)) / 1000
-
-    assert best < 50e-6
 
 
 def test_tink_is_loaded_only_when_keys_are() -> None:
