@@ -104,7 +104,7 @@ async def test_a_forked_child_does_not_hold_its_parents_lock(tmp_path: Path) -> 
         await parent.close()
         heir = FileJournal(tmp_path)
         for _ in range(100):
-            # Another thread of these tests that starts a process has our files, too, until it is another program.
+            # Another thread that starts a process here has our files, too, until that is another program.
             if await heir.adopt():
                 break
             await asyncio.sleep(0.05)
