@@ -61,7 +61,6 @@ class _Parts:
         self.liveness = Liveness(means, lambda: _tell(told, lost))
         self.schedules = Schedules(means)
         self.runner = Runner(means, yard)
-        self.running = 0
 
 
 class Worker:
@@ -124,10 +123,16 @@ class Worker:
                 rates=self._rates,
             )
             parts = _Parts(means, Yard(2 * self._at_once), self.lost, here)
-            await announce(means)
-            core.on_change(parts.dispatcher.heard)
-            await parts.liveness.start()
-            await means.engine.start(parts.runner.run, executor=means.executor, at_once=self._at_once)
+            try:
+                await announce(means)
+                core.on_change(parts.dispatcher.heard)
+                await parts.liveness.start()
+                await means.engine.start(parts.runner.run, executor=means.executor, at_once=self._at_once)
+            except BaseException:
+                # What has begun already would go on for ever.
+                await parts.liveness.stop(idle=True)
+                parts.yard.close()
+                raise
             parts.dispatcher.start()
             parts.schedules.start()
             return parts
