@@ -96,19 +96,19 @@ class Schedules:
                 return
             # Missed times are caught up with once.
             progress = Progress(due, "")
+        crowd = Crowd(
+            batch=f"{definition.name}@{progress.due.astimezone(UTC):%Y-%m-%dT%H:%M}",
+            name=definition.name,
+            scopes=definition.scopes,
+            per_grant=definition.per_grant,
+            parameters=definition.write({}),
+        )
+        clock, dice = self._means.clock, self._means.dice
         while progress.after is not None:
             renewed = await store.renew(lease, seconds=LEASE)
             if renewed is None:
                 return
-            crowd = Crowd(
-                batch=f"{definition.name}@{progress.due.astimezone(UTC):%Y-%m-%dT%H:%M}",
-                name=definition.name,
-                scopes=definition.scopes,
-                per_grant=definition.per_grant,
-                parameters=definition.write({}),
-            )
-            means = self._means
-            _, after = await add_page(store, means.clock, means.dice, crowd, after=progress.after)
+            _, after = await add_page(store, clock, dice, crowd, after=progress.after)
             progress = Progress(progress.due, after)
             await store.set_mark(mark, msgspec.json.encode(progress))
         self._means.tell("jobs.scheduled", name=definition.name, due=progress.due)

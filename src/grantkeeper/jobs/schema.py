@@ -28,9 +28,7 @@ def check(name: str, schema: dict[str, Any], parameters: object) -> None:
         extra = sorted(set(error.instance) - set(error.schema.get("properties", ())))
         raise InvalidRequest(f"the parameters are not those of the job {name}: it takes no {extra[0][:60]!r}")
     place = ".".join(str(part) for part in error.absolute_path) or "the object"
-    wanted = error.validator_value if error.validator in ("type", "required", "enum") else error.validator
+    wanted = f" {error.validator_value}" if error.validator in ("type", "required", "enum") else ""
     raise InvalidRequest(
-        f"the parameters are not those of the job {name}: {place} breaks {error.validator} {wanted}"
-        if wanted is not error.validator
-        else f"the parameters are not those of the job {name}: {place} breaks {error.validator}"
+        f"the parameters are not those of the job {name}: {place} breaks {error.validator}{wanted}"
     )
