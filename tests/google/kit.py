@@ -12,8 +12,8 @@ from grantkeeper.adapters.http import AiohttpHttp
 from grantkeeper.emulator.records import OAuthClient
 from grantkeeper.emulator.runner import EmulatorServer
 from grantkeeper.errors import AnswerTooLarge, ApiMisbehaved, HttpFailed, TokenRefused
-from grantkeeper.google.session import LARGEST_ANSWER
 from grantkeeper.protocol.api import api_failure, unanswered
+from grantkeeper.protocol.api_request import LARGEST_ANSWER
 from grantkeeper.protocol.message import HttpRequest, HttpResponse
 
 

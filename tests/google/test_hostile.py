@@ -247,6 +247,15 @@ def test_an_emulator_s_addresses_are_its_own():
             trusted(url, base=base)
 
 
+def test_a_machine_that_anybody_can_have_is_not_googles():
+    """
+    It has a name below Google's, and is somebody's virtual machine or notebook.
+    """
+    for host in ("34.1.2.3.bc.googleusercontent.com", "x-8000-colab.googleusercontent.com"):
+        with pytest.raises(ApiMisbehaved):
+            trusted(f"https://{host}/x", base=PICKER)
+
+
 # -- listings -----------------------------------------------------------------------------------
 
 

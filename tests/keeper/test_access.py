@@ -14,10 +14,10 @@ from grantkeeper.errors import (
     GrantNotFound,
     IssuerUnavailable,
 )
-from grantkeeper.keeper.cache import fingerprint
 from grantkeeper.keeper.plan import RedeemRequest
 from grantkeeper.library.core import KeeperCore
 from grantkeeper.model import GrantState, Reason, Token
+from grantkeeper.protocol.rejected import fingerprint
 from grantkeeper.protocol.scopes import OPENID
 from grantkeeper.testing.google import GoogleEmulator
 from tests.keeper.conftest import DRIVE, FILES, SCOPES, Opener

@@ -24,11 +24,12 @@ from grantkeeper.adapters.sqlite import SqliteStore
 from grantkeeper.emulator.world import MARKERS
 from grantkeeper.errors import GrantkeeperError
 from grantkeeper.ids import uuid7
-from grantkeeper.keeper.cache import Entry, fingerprint
+from grantkeeper.keeper.cache import Entry
 from grantkeeper.keeper.plan import RedeemRequest
 from grantkeeper.keeper.preflight import PreflightRequest
 from grantkeeper.library.core import KeeperCore
 from grantkeeper.model import Caller, Client
+from grantkeeper.protocol.rejected import fingerprint
 from grantkeeper.secret import AccessToken, ClientSecret, Secret
 from grantkeeper.server.app import create_app
 from grantkeeper.server.logs import configure

@@ -19,8 +19,8 @@ from grantkeeper.errors import (
     IssuerUnavailable,
     StoreUnavailable,
 )
-from grantkeeper.keeper.cache import fingerprint
 from grantkeeper.library.google_auth import GrantCredentials
+from grantkeeper.protocol.rejected import fingerprint
 from grantkeeper.secret import AccessToken
 from tests.library.fakes import DRIVE, GRANT, Tokens
 

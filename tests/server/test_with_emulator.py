@@ -15,9 +15,9 @@ import pytest
 
 from grantkeeper.adapters.sealing import generate_keys
 from grantkeeper.ids import uuid7
-from grantkeeper.keeper.cache import fingerprint
 from grantkeeper.library.core import KeeperCore
 from grantkeeper.model import Caller
+from grantkeeper.protocol.rejected import fingerprint
 from grantkeeper.secret import AccessToken
 from grantkeeper.server.app import App, create_app
 from grantkeeper.settings import Settings

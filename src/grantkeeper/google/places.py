@@ -3,9 +3,8 @@
 from urllib.parse import SplitResult
 
 from grantkeeper.errors import ApiMisbehaved
+from grantkeeper.protocol.api_request import is_googles
 from grantkeeper.protocol.discovery import is_safe_url, split_url
-
-GOOGLE_HOSTS = (".googleapis.com", ".googleusercontent.com", ".google.com")
 
 
 def trusted(url: object, *, base: str) -> str:
@@ -32,4 +31,4 @@ def _origin(parts: SplitResult) -> tuple[str, str | None, int]:
 
 
 def _is_google(parts: SplitResult) -> bool:
-    return parts.scheme == "https" and (parts.hostname or "").endswith(GOOGLE_HOSTS)
+    return parts.scheme == "https" and is_googles(parts.hostname or "")

@@ -4,13 +4,8 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Protocol
 
+from grantkeeper.protocol.api_request import LARGEST_ANSWER
 from grantkeeper.protocol.message import HttpResponse
-
-LARGEST_ANSWER = 8 * 1024 * 1024
-"""Bytes of an API's answer that are read; a download names its own limit."""
-
-SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
-"""What may be sent twice unless the request says otherwise (RFC 9110 9.2.2)."""
 
 
 class Session(Protocol):
@@ -47,7 +42,7 @@ class Session(Protocol):
             seconds: Limit on one try.
             largest: Bytes of the answer's body that are read at most.
             idempotent: Whether it may be sent again although it may have arrived; ``None``
-                goes by the method (`SAFE_METHODS`).
+                goes by the method (`grantkeeper.protocol.api_request.SAFE_METHODS`).
             accept: Statuses outside 200 to 299 that come back as an answer, such as 308.
 
         Raises:

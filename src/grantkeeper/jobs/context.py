@@ -18,10 +18,10 @@ from typing import Any, ParamSpec, TypeVar, get_type_hints, overload
 import msgspec
 
 from grantkeeper.jobs.failures import PermanentFailure
-from grantkeeper.jobs.session import LARGEST_ANSWER
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
 from grantkeeper.model import Token
+from grantkeeper.protocol.api_request import LARGEST_ANSWER
 from grantkeeper.protocol.message import HttpResponse
 
 P = ParamSpec("P")

@@ -7,9 +7,7 @@ the same wall; who has to wait longer than a moment gives his place to others.
 """
 
 import asyncio
-import hashlib
 import re
-from base64 import urlsafe_b64encode
 from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -30,10 +28,9 @@ from grantkeeper.jobs.failures import QUOTA_PAUSE
 from grantkeeper.jobs.means import Means
 from grantkeeper.model import Job, Token
 from grantkeeper.protocol.api import api_failure, unanswered
+from grantkeeper.protocol.api_request import LARGEST_ANSWER, SAFE_METHODS, is_googles
 from grantkeeper.protocol.message import HttpRequest, HttpResponse
-
-LARGEST_ANSWER = 8 * 1024 * 1024
-SAFE_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
+from grantkeeper.protocol.rejected import fingerprint
 
 SHORT_WAIT: Final = 5.0
 """Seconds that are waited in place; longer ones are left to the job's row."""
@@ -45,16 +42,6 @@ FIRST_PAUSE: Final = 0.5
 
 LONGEST_NEED: Final = 600
 """Seconds that a token is to live at most: more than Google gives would have each request renew it."""
-
-GOOGLES: Final = re.compile(
-    r"(?:[a-z0-9-]+\.)+(?:googleapis|google)\.com|(?:lh[0-9]+|video-downloads)\.googleusercontent\.com"
-)
-"""
-Hosts that may see a user's token.
-
-Of ``googleusercontent.com`` only those that serve photos and videos: others there are virtual machines and
-notebooks of anybody's.
-"""
 
 _WRITTEN: Final = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?([/?][!-~]*)?")
 """A URL about whose host no two readers differ: no user, no backslash, nothing that is stripped."""
@@ -113,7 +100,7 @@ class UserSession:
                 # Nothing was done. A second new token that is refused is no matter of tokens.
                 if refused is not None or attempt + 1 == TRIES:
                     raise
-                refused = _fingerprint(token)
+                refused = fingerprint(token.access_token)
             except ApiUnavailable as error:
                 may = again or not error.may_have_arrived
                 pause = error.retry_after or FIRST_PAUSE * 2**attempt * (0.5 + self._means.dice.roll() / 2)
@@ -199,11 +186,6 @@ class UserSession:
             if f"{scheme}://{host}{port}" in self._means.hosts:
                 # An emulator is all of Google's hosts: the first part of the path tells them apart.
                 return rest.partition("?")[0].strip("/").partition("/")[0] or host
-            if scheme == "https" and port in ("", ":443") and GOOGLES.fullmatch(host):
+            if scheme == "https" and port in ("", ":443") and is_googles(host):
                 return host
         raise InvalidRequest("a user's token is sent to Google's hosts by HTTPS, and to no other")
-
-
-def _fingerprint(token: Token) -> str:
-    digest = hashlib.sha256(token.access_token.reveal().encode()).digest()
-    return urlsafe_b64encode(digest).rstrip(b"=").decode()

@@ -20,11 +20,12 @@ from grantkeeper.errors import (
     IssuerUnavailable,
     StoreUnavailable,
 )
-from grantkeeper.keeper.cache import Cache, Entry, LiveToken, fingerprint
+from grantkeeper.keeper.cache import Cache, Entry, LiveToken
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.refresh import Refresher
 from grantkeeper.lifecycle import REMEDIES
 from grantkeeper.model import GrantState, Lease, Reason, Token
+from grantkeeper.protocol.rejected import fingerprint
 from grantkeeper.protocol.scopes import Scopes, scope_key
 
 DEFAULT_MIN_TTL = 60

@@ -1,7 +1,5 @@
 """What this process remembers of grants, so that a fresh token touches neither disk nor network."""
 
-import hashlib
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,11 +23,6 @@ class LiveToken:
     obtained_at: datetime
     expires_at: datetime
     stale_at: datetime
-
-
-def fingerprint(token: AccessToken) -> str:
-    """How a caller names a token that was refused: base64url SHA-256 without padding (design section 3)."""
-    return urlsafe_b64encode(hashlib.sha256(token.reveal().encode()).digest()).decode().rstrip("=")
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -10,9 +10,9 @@ import sys
 from collections.abc import AsyncGenerator, Generator
 from typing import Any
 
-from grantkeeper.keeper.cache import fingerprint
 from grantkeeper.library.tokens import TokenSource
 from grantkeeper.model import Token
+from grantkeeper.protocol.rejected import fingerprint
 from grantkeeper.protocol.scopes import Scopes
 
 HEADER = "Authorization"

@@ -16,9 +16,9 @@ from google.auth.credentials import CredentialsWithQuotaProject, ReadOnlyScoped,
 from google.auth.exceptions import GoogleAuthError, RefreshError, TransportError
 
 from grantkeeper.errors import ConsentRequired, GrantBlocked, GrantkeeperError, GrantNotFound, HttpFailed
-from grantkeeper.keeper.cache import fingerprint
 from grantkeeper.library.tokens import TokenSource
 from grantkeeper.model import Token
+from grantkeeper.protocol.rejected import fingerprint
 from grantkeeper.protocol.scopes import Scopes, normalised
 
 MIN_TTL = 300
