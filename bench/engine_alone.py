@@ -101,17 +101,22 @@ class Client:
         return [workflow_id for workflow_id, _ in made]
 
     def ended(self, since: float) -> tuple[int, float]:
-        """How many were ended since then, and when the last was: seconds since 1970."""
+        """
+        How many of those asked for since then are ended, and when the last step was: seconds since 1970.
+
+        The end of a workflow is stamped by the database, which on SQLite and Python 3.11 knows whole
+        seconds alone; a step's by the worker that did it.
+        """
         import sqlalchemy as sa
 
-        database = self._client._sys_db
-        table = database.tables.workflow_status
-        wanted = sa.select(sa.func.count(), sa.func.max(table.c.completed_at)).where(
-            table.c.status == "SUCCESS", table.c.created_at >= int(since * 1000)
+        database, first = self._client._sys_db, int(since * 1000)
+        table, steps = database.tables.workflow_status, database.tables.operation_outputs
+        ended = sa.select(sa.func.count()).where(table.c.status == "SUCCESS", table.c.created_at >= first)
+        last = sa.select(sa.func.max(steps.c.completed_at_epoch_ms)).where(
+            steps.c.completed_at_epoch_ms >= first
         )
         with database.engine.begin() as connection:
-            count, last = connection.execute(wanted).one()
-        return count, (last or 0) / 1000
+            return connection.execute(ended).scalar_one(), (connection.execute(last).scalar() or 0) / 1000
 
     def result(self, workflow_id: str) -> Any:
         """What it returned."""
