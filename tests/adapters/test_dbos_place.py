@@ -6,13 +6,14 @@ import pickle
 import sqlite3
 import stat
 import sys
+import time
 from base64 import b64encode
 from contextlib import closing
 
 import pytest
 
 from grantkeeper.adapters.dbos_engine import DbosEngine
-from grantkeeper.adapters.dbos_place import SCHEMA, place_of
+from grantkeeper.adapters.dbos_place import SCHEMA, options, place_of
 from grantkeeper.errors import SettingsInvalid, StoreUnavailable
 from grantkeeper.ports import Ticket
 from grantkeeper.testing.engine_play import Play
@@ -179,3 +180,21 @@ async def test_a_pickle_in_the_tables_is_not_opened(engine, tmp_path):
     await engine.stop(seconds=10)
 
     assert ["b-1"] == play.order
+
+
+def test_every_sqlite_tells_the_time_as_dbos_wants_it(tmp_path):
+    """
+    In parts of seconds, in a statement and as a column's default; one before 3.42 by itself says NULL.
+    """
+    url = f"sqlite:///{tmp_path / 'any-jobs.db'}"
+    connect = options(url, pooled=False, size=1)["connect_args"]
+    before = time.time() - 0.01
+    with closing(sqlite3.connect(tmp_path / "any-jobs.db", **connect)) as db:
+        (said,) = db.execute("SELECT unixepoch('subsec')").fetchone()
+        db.execute(
+            "CREATE TABLE stamped (id INTEGER, at INTEGER NOT NULL DEFAULT (unixepoch('subsec') * 1000))"
+        )
+        db.execute("INSERT INTO stamped (id) VALUES (1)")
+        (at,) = db.execute("SELECT at FROM stamped").fetchone()
+
+    assert before <= said <= at / 1000 <= time.time() + 0.01

@@ -8,6 +8,7 @@ job whose steps are lost is run from its first step.
 import logging
 import os
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -72,15 +73,41 @@ def place_of(url: str) -> str:
     return f"sqlite:///{path.with_name(path.stem + '-jobs.db')}"
 
 
-def options(*, pooled: bool, size: int) -> dict[str, Any]:
+class _Connection(sqlite3.Connection):
+    """
+    To a SQLite that can tell the time as DBOS wants it.
+
+    From Python 3.12 on DBOS asks for ``unixepoch('subsec')``, which came with SQLite 3.42. Which of them
+    Python has is the system's affair: Debian 12's is 3.40, and makes NULL of it.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if sqlite3.sqlite_version_info < (3, 42):
+            self.create_function("unixepoch", 1, _unixepoch)
+
+
+def _unixepoch(asked: str) -> float:
+    if asked != "subsec":
+        raise ValueError(f"unixepoch({asked!r}) is not made up for")
+    return time.time()
+
+
+def options(url: str, *, pooled: bool, size: int) -> dict[str, Any]:
     """
     Arguments for SQLAlchemy.
 
     Args:
+        url: Of what they are for, as `place_of` has it.
         pooled: A pooler hands every transaction to another server, so that nothing may be prepared.
         size: How many connections there are at most.
     """
-    return {**OPTIONS, "pool_size": size, **({"connect_args": {"prepare_threshold": None}} if pooled else {})}
+    connect: dict[str, Any] = {}
+    if url.startswith("sqlite:"):
+        connect["factory"] = _Connection
+    elif pooled:
+        connect["prepare_threshold"] = None
+    return {**OPTIONS, "pool_size": size, "connect_args": connect}
 
 
 def system_database(url: str, *, pooled: bool) -> Any:
@@ -100,10 +127,10 @@ def system_database(url: str, *, pooled: bool) -> Any:
         import sqlalchemy
 
         made = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
-        engine = sqlalchemy.create_engine(made, **options(pooled=pooled, size=5))
+        engine = sqlalchemy.create_engine(made, **options(url, pooled=pooled, size=5))
     database = _sys_db.SystemDatabase.create(
         url,
-        engine_kwargs=options(pooled=False, size=5),
+        engine_kwargs=options(url, pooled=False, size=5),
         engine=engine,
         schema=SCHEMA,
         serializer=serializer(),

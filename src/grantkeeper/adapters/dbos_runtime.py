@@ -70,7 +70,7 @@ class DbosRuntime:
                 "executor_id": self._executor,
                 "application_version": VERSION,
                 "serializer": serializer(),
-                "db_engine_kwargs": options(pooled=self._books.pooled, size=CONNECTIONS),
+                "db_engine_kwargs": options(self._books.url, pooled=self._books.pooled, size=CONNECTIONS),
                 # Nothing here waits for notices; and a pooler hands none on.
                 "use_listen_notify": False,
                 "run_migrations": False,
