@@ -143,7 +143,7 @@ async def storm_with_kills(town: PostgresTown, seed: int, rounds: int, size: Siz
         errors = set(blown.answers) - {"ok", "cut_connections", "cut_again", "consent_required"}
         assert not errors, blown.answers
         assert 0 <= lost <= sum(doubted.values()), (lost, doubted)
-        assert {1} >= set(stored.values()), "an answer was stored twice"
+        assert {1} >= set(stored.values()), "a grant was refreshed more than once"
         if town.rotating:
             assert {"answer_lost"} >= set(blown.lost.values()), blown.lost
             assert len(blown.lost) <= lost, "more users must consent again than answers were lost"

@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,8 @@ from grantkeeper.errors import ConsentRequired, IssuerUnavailable
 from grantkeeper.keeper.doubts import OWN_CHANCE, RESTORED
 from grantkeeper.library.core import KeeperCore
 from grantkeeper.lifecycle import UNCERTAIN
-from grantkeeper.model import GrantState, Lease, Reason
+from grantkeeper.model import GrantState, Held, Lease, Reason
+from grantkeeper.ports import PutToken, Step
 from tests.keeper.delivery_kit import KEY, Town
 
 pytestmark = pytest.mark.anyio
@@ -123,10 +124,106 @@ async def test_a_lease_of_the_living_is_left_alone(town: Town) -> None:
     assert ({}, 0) == (town.store._tables.leases, refreshes(town))
 
 
-async def doubt(town: Town, grant: str) -> None:
+@BOTH
+async def test_an_answer_that_the_database_took_from_the_dead_is_not_doubted(
+    tmp_path: Path, rotates: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A process is killed while its commit is under way, and another has the lease before the commit ends.
+    """
+    town = Town(tmp_path, rotates=rotates)
+    commit, take = town.store.commit, town.store.take
+    sent, taken = asyncio.Event(), asyncio.Event()
+    landed: list[asyncio.Task[None]] = []
+
+    async def slow_commit(*steps: Step) -> None:
+        if not landed and any(isinstance(step, PutToken) for step in steps):
+            sent.set()
+            await taken.wait()
+            landed.append(asyncio.ensure_future(commit(*steps)))
+            await landed[0]
+        else:
+            await commit(*steps)
+
+    async def taking(name: str, owner: str, *, seconds: float) -> Lease | Held:
+        claim = await take(name, owner, seconds=seconds)
+        if sent.is_set() and not taken.is_set():
+            taken.set()
+            await asyncio.sleep(0)
+            await landed[0]
+        return claim
+
+    async with town.process() as (dead, _), town.process() as (core, _):
+        grant = (await town.sign_in(core)).id
+        town.clock.advance(HOUR)
+        monkeypatch.setattr(town.store, "commit", slow_commit)
+        monkeypatch.setattr(town.store, "take", taking)
+        dying = asyncio.create_task(dead.access_token(grant))
+        await sent.wait()
+        town.lapse()
+        await core.access_token(grant)
+        await dying
+        described = await core.describe(grant)
+
+    assert (1, 0) == (refreshes(town), town.events("grant.doubted"))
+    assert not described.uncertain
+
+
+@pytest.mark.parametrize("ahead", [5.0, -5.0])
+async def test_a_doubt_of_a_process_whose_clock_differs_ends_with_one_refresh(
+    town: Town, ahead: float
+) -> None:
+    """
+    What ends a doubt is that the sender knew of it, not which clock is ahead.
+    """
+    async with town.process() as (core, _):
+        grant = (await town.sign_in(core)).id
+        await doubt(town, grant, at=town.clock.now() + timedelta(seconds=ahead))
+        await core.access_token(grant)
+        described = await core.describe(grant)
+
+    assert (False, 1) == (described.uncertain, refreshes(town))
+
+
+@pytest.mark.parametrize("ahead", [5.0, -5.0])
+async def test_a_doubt_that_comes_while_the_issuer_thinks_is_not_ended_by_its_answer(
+    town: Town, ahead: float
+) -> None:
+    """
+    The answer may be older than whatever the doubt is about: the next one ends it.
+    """
+
+    async def doubted() -> None:
+        town.issuer.before = lambda: None
+        await doubt(town, grant, at=town.clock.now() + timedelta(seconds=ahead))
+
+    async with town.process() as (core, _):
+        grant = (await town.sign_in(core)).id
+        town.clock.advance(HOUR)
+        town.issuer.before = doubted
+        await core.access_token(grant)
+        described = await core.describe(grant)
+
+    assert (False, 2) == (described.uncertain, refreshes(town))
+
+
+async def test_a_doubt_that_another_process_has_ended_is_not_tried_again(town: Town) -> None:
+    """
+    It stood on the list of the upkeep when its user came.
+    """
+    async with town.process() as (core, _):
+        grant = (await town.sign_in(core)).id
+        await doubt(town, grant)
+        await core._refresher.settle(grant)
+        await core._refresher.settle(grant)
+
+    assert 1 == refreshes(town)
+
+
+async def doubt(town: Town, grant: str, at: datetime | None = None) -> None:
     stored = town.store._tables.grants[grant]
     town.store._tables.grants[grant] = replace(
-        stored, uncertain_since=town.clock.now(), version=stored.version + 1
+        stored, uncertain_since=at or town.clock.now(), version=stored.version + 1
     )
     town.store._tell("grant", grant)
 

@@ -272,6 +272,7 @@ class Asking:
 
         What was lost is not sent for again at once, for a rotated token that
         comes twice ends the grant (RFC 9700 4.14.2). The next who needs the grant finds out.
+        Where an answer was stored since *grant* was read, there is nothing to doubt.
 
         Raises:
             StoreUnavailable: The store failed for too long.
@@ -280,6 +281,8 @@ class Asking:
 
         def change(row: Grant) -> list[Step]:
             if row.uncertain_since is not None or not _same_token(row, grant):
+                return []
+            if row.refreshed_at != grant.refreshed_at:
                 return []
             if row.state is GrantState.REVOKED:
                 return []

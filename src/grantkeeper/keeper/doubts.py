@@ -84,7 +84,7 @@ class Doubts:
 
     async def _try(self, grant: Grant, away: set[str]) -> None:
         try:
-            await self._refresher.prove(grant.id)
+            await self._refresher.settle(grant.id)
             outcome = "ok"
         except GrantkeeperError as error:
             outcome = error.code

@@ -35,6 +35,8 @@ from grantkeeper.ports import Release
 from grantkeeper.protocol.scopes import Scopes, scope_key, wire
 
 Satisfied = Callable[[LiveToken, datetime], bool]
+Settled = Callable[[Entry], bool]
+"""Whether the issuer need not be asked, as things stand."""
 
 POLL_SECONDS = 0.25
 """A waiter looks again this often even if the feed says nothing."""
@@ -53,10 +55,6 @@ MOST_READS = 3
 
 def _flight_key(grant_id: str, scopes: Scopes | None) -> tuple[str, str]:
     return grant_id, "" if scopes is None else wire(scopes)
-
-
-def _never(token: LiveToken, now: datetime) -> bool:
-    return False
 
 
 class Refresher:
@@ -89,13 +87,8 @@ class Refresher:
             GrantNotFound: There is no such grant.
             StoreUnavailable: The store does not answer, or its answers come too late to be believed.
         """
-        for _ in range(MOST_READS):
-            began = self._means.clock.monotonic()
-            _, entry = await self._read(grant_id)
-            # An answer on its way for longer may be of a time when the grant was not yet revoked.
-            if self._means.clock.monotonic() - began <= SILENCE:
-                return entry
-        raise StoreUnavailable("the database answers too slowly to say what is true now", retry_after=1.0)
+        _, entry = await self._believed(grant_id)
+        return entry
 
     async def prove(self, grant_id: str) -> Entry:
         """
@@ -104,7 +97,18 @@ class Refresher:
         Raises:
             As `refresh`.
         """
-        return await asyncio.shield(self._flight(grant_id, None, _never, proof=True))
+        return await asyncio.shield(self._proof(grant_id))
+
+    async def settle(self, grant_id: str) -> Entry:
+        """
+        Refresh a grant that is in doubt; one whose doubt another process has ended meanwhile is left alone.
+
+        Raises:
+            As `refresh`.
+        """
+        return await asyncio.shield(
+            self._flight((grant_id, "doubt"), None, lambda entry: not entry.uncertain)
+        )
 
     async def refresh(self, grant_id: str, scopes: Scopes | None, satisfied: Satisfied) -> Entry:
         """
@@ -117,17 +121,17 @@ class Refresher:
             IssuerUnavailable, StoreUnavailable, ClientMisconfigured, IssuerMisbehaved, SealBroken: Trouble
                 that passes.
         """
-        return await asyncio.shield(self._flight(grant_id, scopes, satisfied))
+        return await asyncio.shield(self._fresh(grant_id, scopes, satisfied))
 
     def beside(self, grant_id: str, scopes: Scopes | None) -> None:
         """Refresh a stale token in the background; what goes wrong is counted and tried again by the next."""
         if not self._closing:
-            self._flight(grant_id, scopes, lambda token, now: now < token.stale_at)
+            self._fresh(grant_id, scopes, lambda token, now: now < token.stale_at)
 
     def prove_beside(self, grant_id: str) -> None:
         """`prove` in the background; whoever needs the grant before finds out as well."""
         if not self._closing:
-            self._flight(grant_id, None, _never, proof=True)
+            self._proof(grant_id)
 
     def flies(self, grant_id: str, scopes: Scopes | None) -> bool:
         """Whether such a refresh is under way in this process."""
@@ -151,6 +155,15 @@ class Refresher:
         if self._flights:
             await asyncio.wait(list(self._flights.values()), timeout=REFRESH_LIMIT + STORE_LIMIT)
 
+    async def _believed(self, grant_id: str) -> tuple[Grant, Entry]:
+        for _ in range(MOST_READS):
+            began = self._means.clock.monotonic()
+            read = await self._read(grant_id)
+            # An answer on its way for longer may be of a time when the grant was not yet revoked.
+            if self._means.clock.monotonic() - began <= SILENCE:
+                return read
+        raise StoreUnavailable("the database answers too slowly to say what is true now", retry_after=1.0)
+
     async def _read(self, grant_id: str) -> tuple[Grant, Entry]:
         ticket = self._cache.ticket()
         row = await self._means.store.read(grant_id)
@@ -173,16 +186,20 @@ class Refresher:
 
     # -- flights ------------------------------------------------------------------------------
 
-    def _flight(
-        self, grant_id: str, scopes: Scopes | None, satisfied: Satisfied, *, proof: bool = False
-    ) -> asyncio.Task[Entry]:
-        key = (grant_id, "proof") if proof else _flight_key(grant_id, scopes)
+    def _fresh(self, grant_id: str, scopes: Scopes | None, satisfied: Satisfied) -> asyncio.Task[Entry]:
+        key = _flight_key(grant_id, scopes)
+        return self._flight(key, scopes, lambda entry: self._settled(entry, scopes, satisfied))
+
+    def _proof(self, grant_id: str) -> asyncio.Task[Entry]:
+        return self._flight((grant_id, "proof"), None, lambda entry: False)
+
+    def _flight(self, key: tuple[str, str], scopes: Scopes | None, settled: Settled) -> asyncio.Task[Entry]:
         running = self._flights.get(key)
         if running is not None:
             return running
         if self._closing:
             raise IssuerUnavailable("this process is shutting down", retry_after=1.0)
-        task = asyncio.create_task(self._run(grant_id, scopes, satisfied, proof), name=f"refresh {grant_id}")
+        task = asyncio.create_task(self._run(key[0], scopes, settled), name=f"refresh {key[0]}")
         self._flights[key] = task
         task.add_done_callback(lambda done: self._landed(key, done))
         return task
@@ -196,21 +213,22 @@ class Refresher:
         level = logging.INFO if error is None or isinstance(error, GrantkeeperError) else logging.ERROR
         self._means.tell("grant.refresh", level=level, grant=key[0], outcome=outcome)
 
-    async def _run(self, grant_id: str, scopes: Scopes | None, satisfied: Satisfied, proof: bool) -> Entry:
+    async def _run(self, grant_id: str, scopes: Scopes | None, settled: Settled) -> Entry:
         # Different scope sets of one grant take turns: a rotating issuer punishes two at once.
         turn = self._turns.setdefault(grant_id, asyncio.Lock())
         async with turn:
-            return await self._claimed(grant_id, scopes, satisfied, proof)
+            return await self._claimed(grant_id, scopes, settled)
 
-    async def _claimed(
-        self, grant_id: str, scopes: Scopes | None, satisfied: Satisfied, proof: bool
-    ) -> Entry:
+    async def _claimed(self, grant_id: str, scopes: Scopes | None, settled: Settled) -> Entry:
+        def done(entry: Entry) -> bool:
+            return entry.state is GrantState.REVOKED or settled(entry)
+
         owner = self._means.owner()
         deadline = self._means.clock.monotonic() + WAIT_LIMIT
         await self._delivered(grant_id)
         while True:
-            entry = await self.load(grant_id)
-            if self._settled(entry, scopes, satisfied, proof):
+            before, entry = await self._believed(grant_id)
+            if done(entry):
                 return entry
             claim = await self._means.store.take(f"{LEASES}{grant_id}", owner, seconds=LEASE_SECONDS)
             if isinstance(claim, Lease):
@@ -221,8 +239,8 @@ class Refresher:
             # Again, now that nobody else writes: the row read before the lease may be old.
             grant, entry = await self._read(grant_id)
             if claim.orphaned:
-                grant, entry = await self._suspect(grant)
-            if self._settled(entry, scopes, satisfied, proof):
+                grant, entry = await self._suspect(before, grant)
+            if done(entry):
                 return entry
             await self._asking.refresh(grant, claim, scopes)
             lease = None
@@ -256,29 +274,30 @@ class Refresher:
         Raises:
             StoreUnavailable: The store failed for too long; the lease is as it was.
         """
+        # Before the lease, as in a flight: what is stored from here on is not lost.
+        grant = await self._means.store.get(grant_id)
         claim = await self._means.store.take(
             f"{LEASES}{grant_id}", self._means.owner(), seconds=LEASE_SECONDS
         )
         if not isinstance(claim, Lease):
             return  # Somebody is at it.
-        if claim.orphaned:
-            grant = await self._means.store.get(grant_id)
-            if grant is not None:
-                await self._asking.doubt(grant)
+        if claim.orphaned and grant is not None:
+            await self._asking.doubt(grant)
         with suppress(StoreConflict):
             await self._means.store.commit(Release(claim))
 
-    async def _suspect(self, grant: Grant) -> tuple[Grant, Entry]:
+    async def _suspect(self, before: Grant, grant: Grant) -> tuple[Grant, Entry]:
         """
         The row, after the last owner of its lease died at it: its answer may be lost.
 
         Where refresh tokens rotate, a journal that has it gets a moment to deliver it: the old
-        token, sent again, would end the grant.
+        token, sent again, would end the grant. And an answer stored after the row was read as
+        *before*, without the lease, is no doubt: a database may end the commit of a dead process.
         """
-        if self._means.client_of(grant.client_id).provider is not Provider.GOOGLE:
+        rotates = self._means.client_of(grant.client_id).provider is not Provider.GOOGLE
+        if rotates and grant.refreshed_at == before.refreshed_at:
             await self._follower.changed(grant.id, GRACE)
-            grant, _ = await self._read(grant.id)
-        await self._asking.doubt(grant)
+        await self._asking.doubt(before)
         return await self._read(grant.id)
 
     async def _wait(self, held: Held, grant_id: str, deadline: float) -> None:
@@ -289,13 +308,9 @@ class Refresher:
             )
         await self._follower.changed(grant_id, min(POLL_SECONDS, max(held.remaining, 0.01), left))
 
-    def _settled(self, entry: Entry, scopes: Scopes | None, satisfied: Satisfied, proof: bool) -> bool:
+    def _settled(self, entry: Entry, scopes: Scopes | None, satisfied: Satisfied) -> bool:
         """Whether the issuer need not be asked: a token will do, or the grant is not to be refreshed."""
         now = self._means.clock.now()
-        if entry.state is GrantState.REVOKED:
-            return True
-        if proof:
-            return False
         if entry.state is GrantState.NEEDS_CONSENT:
             return True
         if entry.state is GrantState.BLOCKED and not (entry.probe_at is not None and now >= entry.probe_at):

@@ -34,6 +34,7 @@ class Refreshed:
     Attributes:
         generation: Of the refresh token that was sent.
         state: Of the grant when it was sent.
+        uncertain_since: Of the grant when it was sent: the doubt that this answer settles.
         scopes: What was asked for; ``None`` for all that is granted.
         at: When the answer came.
         access_token: ``None`` where the answer is broken but for its refresh token.
@@ -46,6 +47,7 @@ class Refreshed:
     lease: Lease
     generation: int
     state: GrantState
+    uncertain_since: datetime | None
     scopes: Scopes | None
     at: datetime
     access_token: AccessToken | None
@@ -68,6 +70,7 @@ class Refreshed:
             lease=lease,
             generation=grant.refresh_token.generation,
             state=grant.state,
+            uncertain_since=grant.uncertain_since,
             scopes=scopes,
             at=at,
             access_token=None if whole is None else whole.access_token,
@@ -89,6 +92,7 @@ class Refreshed:
                 lease=(self.lease.name, self.lease.owner, self.lease.version),
                 generation=self.generation,
                 state=self.state,
+                uncertain_since=self.uncertain_since,
                 scopes=self.scopes,
                 at=self.at,
                 access_token=None if self.access_token is None else self.access_token.reveal(),
@@ -119,6 +123,7 @@ class Refreshed:
             lease=Lease(name, owner, version, 0.0),
             generation=kept.generation,
             state=kept.state,
+            uncertain_since=kept.uncertain_since,
             scopes=kept.scopes,
             at=kept.at,
             access_token=None if kept.access_token is None else AccessToken(kept.access_token),
@@ -142,6 +147,7 @@ class _Kept(msgspec.Struct):
     granted: frozenset[str] | None
     refresh_token: str | None
     refresh_expires_in: int | None
+    uncertain_since: datetime | None = None
 
     def __repr__(self) -> str:
         return "_Kept(****)"
@@ -222,8 +228,8 @@ class Answers:
         assert refreshed.expires_at is not None
         at, scopes = refreshed.at, refreshed.scopes
         granted = row.granted if scopes is not None or refreshed.granted is None else refreshed.granted
-        # A doubt that is younger than the answer is not settled by it.
-        doubted = row.uncertain_since is not None and row.uncertain_since > at
+        # A doubt that the sender did not see is not settled; which came first, two clocks cannot say.
+        doubted = row.uncertain_since is not None and row.uncertain_since != refreshed.uncertain_since
         new = replace(
             row,
             state=next_state(row.state, Event.REFRESHED),
