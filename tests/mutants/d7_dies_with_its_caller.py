@@ -12,6 +12,6 @@ def mutate(replace: Replace) -> None:
     """Replace the waiting for a flight: without its shield."""
 
     async def refresh(self: Refresher, grant_id: str, scopes: Any, satisfied: Any) -> Any:
-        return await self._flight(grant_id, scopes, satisfied)
+        return await self._fresh(grant_id, scopes, satisfied)
 
     replace(Refresher, "refresh", refresh)

@@ -209,17 +209,6 @@ def suspend_run(database: Any, job_id: str, owner: str) -> None:
         connection.execute(change)
 
 
-def owns(database: Any, job_id: str, owner: str) -> bool:
-    """Whether the run of *owner* may go on."""
-    import sqlalchemy as sa
-
-    table = database.tables.workflow_status
-    wanted = sa.select(table.c.owner_xid).where(table.c.workflow_uuid == job_id)
-    # Asked before every step: one statement by itself, and no BEGIN and COMMIT around it.
-    with database.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        return bool(connection.execute(wanted).scalar() == owner)
-
-
 def _portions(ids: Iterable[str]) -> list[list[str]]:
     # Sorted, so that two who change the same rows do not wait for each other in a ring.
     known = sorted(set(ids))

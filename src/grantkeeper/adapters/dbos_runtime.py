@@ -5,15 +5,16 @@ There is one DBOS in a process, and so one runtime.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar, NoReturn
 
-from grantkeeper.adapters.dbos_books import WORKFLOW, DbosBooks, end_run, owns, suspend_run
+from grantkeeper.adapters.dbos_books import WORKFLOW, DbosBooks, end_run, suspend_run
 from grantkeeper.adapters.dbos_place import APPLICATION, SCHEMA, VERSION, options
+from grantkeeper.adapters.dbos_steps import DbosSteps, watchful_check
 from grantkeeper.adapters.dbos_values import serializer
 from grantkeeper.adapters.engine_log import escaped
-from grantkeeper.ports import Run, StepsDiffer, Suspended
+from grantkeeper.ports import Run, Suspended
 
 CONNECTIONS = 20
 """To the database, at most; DBOS's own default."""
@@ -90,6 +91,7 @@ class DbosRuntime:
         self._instance.launch()
         database = self._instance._sys_db
         database.get_queue = self._limited(database.get_queue)
+        database.check_operation_execution = watchful_check(database)
 
     def _limited(self, get_queue: Callable[..., Any]) -> Callable[..., Any]:
         """
@@ -167,7 +169,7 @@ class DbosRuntime:
         database = self._instance._sys_db
         end = suspend_run
         try:
-            await self._run(job_id, _DbosSteps(database, job_id, owner))
+            await self._run(job_id, DbosSteps(job_id))
             end = end_run
         except Suspended:
             pass
@@ -195,56 +197,3 @@ def _workflow() -> None:
         if DbosRuntime.here is None:
             raise _Left
         await DbosRuntime.here.do(context.workflow_id, str(context.owner_xid))
-
-
-class _DbosSteps:
-    """The steps of one run, recorded by DBOS as long as it has the job."""
-
-    def __init__(self, database: Any, job_id: str, owner: str) -> None:
-        self._database = database
-        self._job_id = job_id
-        self._owner = owner
-        self._failed = False
-
-    async def step(self, name: str, call: Callable[[], Awaitable[bytes]]) -> bytes:
-        from dbos import DBOS
-        from dbos import error as dbos_error
-
-        if self._failed:
-            raise RuntimeError("a run asks for a step after one that failed")
-        if self._job_id != DBOS.workflow_id or DBOS.step_id is not None:
-            raise RuntimeError("a step is asked for outside of its run, or in another step")
-        raised: list[BaseException] = []
-
-        async def body() -> bytes:
-            # DBOS records an `Exception` as the step's outcome; of this error it records nothing.
-            try:
-                await self._must_be_ours()
-                return await call()
-            except BaseException as error:  # noqa: BLE001 - raised again below
-                raised.append(error)
-                raise dbos_error.DBOSWorkflowCancelledError("not recorded") from None
-
-        try:
-            value: bytes = await DBOS.run_step_async({"name": name}, body)
-        except BaseException as error:
-            self._failed = True
-            if raised:
-                raise raised[0] from None
-            if isinstance(
-                error, (dbos_error.DBOSWorkflowCancelledError, dbos_error.DBOSWorkflowConflictIDError)
-            ):
-                raise Suspended from None
-            if isinstance(error, dbos_error.DBOSUnexpectedStepError):
-                _, place, _, recorded = error.inputs
-                raise StepsDiffer(f"step {place} was {recorded!r} and is {name!r} now") from None
-            # Of a forgotten job DBOS finds no row, and says so in one way or another.
-            if isinstance(error, Exception):
-                await self._must_be_ours()
-            raise
-        return value
-
-    async def _must_be_ours(self) -> None:
-        # DBOS would notice when it records: too late for what the step does in the world.
-        if not await asyncio.to_thread(owns, self._database, self._job_id, self._owner):
-            raise Suspended
