@@ -56,6 +56,7 @@ class DbosBooks:
         if self._database is None:
             need_dbos()
             self._database = system_database(self.url, pooled=self.pooled)
+            self._database._insert_rows = _insert_rows
         return self._database
 
     def close(self) -> None:
@@ -189,6 +190,7 @@ def end_run(database: Any, job_id: str, owner: str) -> None:
 def suspend_run(database: Any, job_id: str, owner: str) -> None:
     """The job is suspended, or enqueued where it was resumed meanwhile, if *owner* still has it."""
     import sqlalchemy as sa
+    from dbos._sys_db import db_retry
 
     table = database.tables.workflow_status
     again = sa.cast(table.c.attributes, sa.Text).like("%again%")
@@ -205,8 +207,31 @@ def suspend_run(database: Any, job_id: str, owner: str) -> None:
             updated_at=now,
         )
     )
-    with database.engine.begin() as connection:
-        connection.execute(change)
+
+    @db_retry(sys_db=database)
+    def write() -> None:
+        with database.engine.begin() as connection:
+            connection.execute(change)
+
+    write()
+
+
+def _insert_rows(connection: Any, build: Any, rows: Sequence[Any], *, returning: bool = False) -> list[Any]:
+    """
+    What DBOS calls to insert *rows*, in the place of its own.
+
+    *build* makes one statement of them all, which has to be put together anew for every number of rows. Here
+    the rows are parameters of a statement for one.
+    """
+    from sqlalchemy.dialects import postgresql, sqlite
+
+    table = build(rows[:1]).table
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
+    insert = insert.on_conflict_do_nothing(index_elements=["workflow_uuid"])
+    if not returning:
+        connection.execute(insert, rows)
+        return []
+    return list(connection.execute(insert.returning(table.c.workflow_uuid), rows))
 
 
 def _portions(ids: Iterable[str]) -> list[list[str]]:

@@ -28,7 +28,8 @@ release takes the others' work. What must not change under a job is noticed step
 """
 
 OPTIONS: dict[str, Any] = {
-    "pool_pre_ping": True,
+    # `tried_when_idle` does it instead.
+    "pool_pre_ping": False,
     "pool_timeout": 30,
     "max_overflow": 0,
     # An error that quotes its statement would quote what a step returned.
@@ -110,6 +111,37 @@ def options(url: str, *, pooled: bool, size: int) -> dict[str, Any]:
     return {**OPTIONS, "pool_size": size, "connect_args": connect}
 
 
+IDLE_SECONDS = 1.0
+"""A connection that was used within this time is believed to live."""
+
+
+def tried_when_idle(engine: Any) -> None:
+    """
+    Have *engine* try a connection before it is used, where nobody has used it for a while.
+
+    SQLAlchemy's own pool tries it before each use, a round trip that costs as much as most of our
+    statements. One that breaks in use is tried again by DBOS, or by whoever asked.
+    """
+    from sqlalchemy import event
+    from sqlalchemy.exc import DisconnectionError
+
+    def returned(connection: Any, record: Any) -> None:
+        record.info["returned"] = time.monotonic()
+
+    def taken(connection: Any, record: Any, _: Any) -> None:
+        if time.monotonic() - record.info.get("returned", float("inf")) <= IDLE_SECONDS:
+            return
+        try:
+            engine.dialect.do_ping(connection)
+        except engine.dialect.loaded_dbapi.Error as error:
+            # The pool makes another in its place.
+            raise DisconnectionError(type(error).__name__) from error
+
+    if engine.dialect.name != "sqlite":
+        event.listen(engine, "checkin", returned)
+        event.listen(engine, "checkout", taken)
+
+
 def system_database(url: str, *, pooled: bool) -> Any:
     """
     DBOS's tables at *url*, made or migrated as needed; safe to be called by many at once. This blocks.
@@ -139,6 +171,7 @@ def system_database(url: str, *, pooled: bool) -> Any:
         app_name=APPLICATION,
         retry_connection_errors=False,
     )
+    tried_when_idle(database.engine)
     try:
         database.run_migrations()
     except BaseException:

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any, ClassVar, NoReturn
 
 from grantkeeper.adapters.dbos_books import WORKFLOW, DbosBooks, end_run, suspend_run
-from grantkeeper.adapters.dbos_place import APPLICATION, SCHEMA, VERSION, options
+from grantkeeper.adapters.dbos_place import APPLICATION, SCHEMA, VERSION, options, tried_when_idle
 from grantkeeper.adapters.dbos_steps import DbosSteps, watchful_check
 from grantkeeper.adapters.dbos_values import serializer
 from grantkeeper.adapters.engine_log import escaped
@@ -90,6 +90,7 @@ class DbosRuntime:
         """Begin to take jobs; blocks."""
         self._instance.launch()
         database = self._instance._sys_db
+        tried_when_idle(database.engine)
         database.get_queue = self._limited(database.get_queue)
         database.check_operation_execution = watchful_check(database)
 

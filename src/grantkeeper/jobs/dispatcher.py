@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from grantkeeper.errors import GrantkeeperError, StoreConflict
@@ -11,7 +12,10 @@ from grantkeeper.model import Job, JobState, Order
 from grantkeeper.ports import Ticket
 
 EVERY = 1.0
-"""Seconds between two looks, where the change feed tells nothing."""
+"""Seconds between two whole looks. Between them orders are looked for, when the feed tells of a job."""
+
+PAUSE = 0.05
+"""Seconds after each look: what a crowd of jobs orders meanwhile is carried out together."""
 
 PAGE = 200
 
@@ -40,27 +44,31 @@ class Dispatcher:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def _work(self) -> None:
+        now = asyncio.get_running_loop().time
+        next_whole = now()
         while True:
             self._wanted.clear()
-            more = False
+            look, more = self.orders, False
+            if now() >= next_whole:
+                look, next_whole = self.once, now() + EVERY
             try:
-                more = await self.once()
+                more = await look()
             except GrantkeeperError as error:
                 self._means.tell("jobs.dispatch", level=logging.WARNING, outcome=error.code)
             except Exception as error:  # noqa: BLE001 - it would be missed by everybody
                 self._means.tell(
                     "jobs.dispatch", level=logging.ERROR, error=error, outcome=type(error).__name__
                 )
+            await asyncio.sleep(PAUSE)
             if more:
+                next_whole = now()
                 continue
-            try:
-                async with asyncio.timeout(EVERY):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(next_whole - now()):
                     await self._wanted.wait()
-            except TimeoutError:
-                pass
 
     async def once(self) -> bool:
-        """A page of everything; whether there is more."""
+        """A page of everything: what is due, what is ordered, what was erased; whether there is more."""
         store, engine = self._means.store, self._means.engine
         due = await store.due_jobs(self._means.clock.now(), limit=PAGE)
         for job in due:
@@ -69,17 +77,23 @@ class Dispatcher:
             except StoreConflict:
                 # Another worker did it, or somebody cancelled it.
                 continue
-        orders = await store.ordered_jobs(limit=PAGE)
-        if orders:
-            await engine.submit(_tickets(orders, Order.SUBMIT))
-            await engine.resume(_tickets(orders, Order.RESUME))
-            await engine.suspend([job.id for job in orders if job.order is Order.SUSPEND])
-            await store.jobs_told(orders)
+        more = await self.orders()
         erased = await store.erased_jobs(limit=PAGE)
         if erased:
             await engine.forget(erased)
             await store.drop_erased(erased)
-        return PAGE in (len(due), len(orders), len(erased))
+        return more or PAGE in (len(due), len(erased))
+
+    async def orders(self) -> bool:
+        """A page of orders; whether there are more."""
+        store, engine = self._means.store, self._means.engine
+        ordered = await store.ordered_jobs(limit=PAGE)
+        if ordered:
+            await engine.submit(_tickets(ordered, Order.SUBMIT))
+            await engine.resume(_tickets(ordered, Order.RESUME))
+            await engine.suspend([job.id for job in ordered if job.order is Order.SUSPEND])
+            await store.jobs_told(ordered)
+        return PAGE == len(ordered)
 
 
 def _tickets(orders: Iterable[Job], order: Order) -> list[Ticket]:
