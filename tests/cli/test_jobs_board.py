@@ -16,6 +16,7 @@ class Busy:
 
     def __init__(self, count: int) -> None:
         job = JobDescription(id="j", job="improve", grant="g", state=JobState.RUNNING, created_at=NOW)
+        self.executor = "w"
         self.running = [replace(job, done=each, of=4, doing=f"[b]photo {each}[/b]") for each in range(count)]
         self.ended = {JobState.PARKED: 1, JobState.DONE: 12} if count else {}
 
@@ -47,7 +48,11 @@ def test_a_worker_without_jobs_says_that_it_waits() -> None:
     """
     Nothing to see is no reason to see nothing.
     """
+    starting: Any = Busy(0)
+    starting.executor = ""
+
     assert ["waiting for jobs"] == shown(0)
+    assert ["starting"] == lines(starting, most=10)
 
 
 def test_the_terminal_shows_them_and_is_left_clean() -> None:

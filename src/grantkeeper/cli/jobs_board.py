@@ -22,7 +22,11 @@ def lines(worker: "Worker", *, most: int) -> Sequence[str]:
     if len(at) > most:
         shown.append(f"and {len(at) - most} more")
     ended = "  ".join(f"{state} {count}" for state, count in sorted(worker.ended.items()))
-    return [*shown, ended or "waiting for jobs"]
+    if not worker.executor:
+        return ["starting"]
+    if not at:
+        shown.append("waiting for jobs")
+    return [*shown, ended] if ended else shown
 
 
 @contextmanager
