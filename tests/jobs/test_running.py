@@ -464,3 +464,33 @@ async def test_a_crash_in_a_kit_is_a_workers_death(open_town: Opener) -> None:
     assert "done" == (await town.until(running, "done")).state
     assert ["first", "second", "second"] == done
     assert dead != town.worker.executor
+
+
+async def test_jobs_of_one_grant_take_turns_whatever_their_names(open_town: Opener) -> None:
+    """
+    Of those that say nothing else: two different ones touch the same user's things, too.
+    """
+    now: list[str] = []
+    together: list[int] = []
+
+    async def stays(name: str) -> None:
+        now.append(name)
+        together.append(len(now))
+        await asyncio.sleep(0.1)
+        now.remove(name)
+
+    @job()
+    async def one(ctx: JobContext) -> None:
+        await stays("one")
+
+    @job()
+    async def other(ctx: JobContext) -> None:
+        await stays("other")
+
+    town = await open_town(one, other)
+    grant = await town.signed_in()
+    asked = [await town.enqueue(each, grant) for each in (one, other) * 2]
+    for each in asked:
+        await town.until(each, "done")
+
+    assert [1, 1, 1, 1] == together

@@ -5,6 +5,7 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,9 +64,15 @@ def run(
     from grantkeeper.library.worker import Worker
     from grantkeeper.server.logs import configure
 
-    configure(found.log_format)
     worker = Worker(found, definitions, at_once=at_once, rates=rates)
-    status = asyncio.run(_work(worker, definitions, grace))
+    with ExitStack() as shown:
+        if sys.stderr.isatty() and found.log_format != "json":
+            from grantkeeper.cli.jobs_board import board
+
+            shown.enter_context(board(worker))
+        # After the board, which takes standard error's place.
+        configure(found.log_format)
+        status = asyncio.run(_work(worker, definitions, grace))
     if worker.left:
         # Python would wait for their threads, and others do these jobs already.
         hint("a plain function did not return in time; what it was at goes on elsewhere")

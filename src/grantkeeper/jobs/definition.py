@@ -118,7 +118,7 @@ def job(
     Args:
         scopes: What it needs of the user; its tokens open nothing else.
         name: Under which it is asked for; default the function's own.
-        per_grant: How many of these run at once for one grant; ``None``: any number.
+        per_grant: How many run at once for one grant, of all jobs that say the same; ``None``: any number.
         attempts: How often a step is tried that fails by what may pass.
         keep: How long what is known of one that ended is kept.
         every: ``hour``, ``day`` or ``week``: begun for every user who granted the scopes.

@@ -7,6 +7,7 @@ between is run again and finds in the row what was decided.
 
 import asyncio
 import logging
+from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -47,11 +48,19 @@ Workers are ended for many reasons, and a job that may be tried once is not fail
 
 
 class Runner:
-    """Runs jobs for the engine; belongs to the loop of the keeper."""
+    """
+    Runs jobs for the engine; belongs to the loop of the keeper.
+
+    Attributes:
+        at: The rows of those that it is at.
+        ended: How many runs came to which state.
+    """
 
     def __init__(self, means: Means, yard: Yard) -> None:
         self._means = means
         self._yard = yard
+        self.at: dict[str, Row] = {}
+        self.ended: Counter[JobState] = Counter()
 
     async def run(self, job_id: str, steps: Steps) -> None:
         """
@@ -97,6 +106,7 @@ class Runner:
         )
         self._means.tell("job.begun", job=job.id, name=job.name, grant=job.grant_id)
         work = Work(self._means, row, steps, definition)
+        self.at[job.id] = row
         try:
             try:
                 result = await self._do(work, definition)
@@ -107,6 +117,7 @@ class Runner:
                 raise Suspended from None
             await self._done(work, definition, result)
         finally:
+            self.at.pop(job.id, None)
             await work.last_news()
 
     async def _begun(self, job: Job) -> dict[str, Any]:
@@ -149,6 +160,7 @@ class Runner:
             ended_at=now,
             keep_until=now + definition.keep,
         )
+        self.ended[JobState.DONE] += 1
         self._means.tell("job.done", job=work.row.job.id, name=definition.name, steps=work.recorded)
 
     async def _failed(self, work: Work, definition: Definition, error: Exception) -> None:
@@ -204,6 +216,7 @@ class Runner:
             keep_until=now + definition.keep if ended and definition is not None else None,
             **more,
         )
+        self.ended[found.state] += 1
         self._means.tell(f"job.{found.state}", job=row.job.id, name=row.job.name, reason=found.reason)
 
 

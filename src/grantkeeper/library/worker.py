@@ -18,13 +18,14 @@ from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.rates import ApiRate
 from grantkeeper.jobs.runner import Runner
 from grantkeeper.jobs.schedules import Schedules
+from grantkeeper.jobs.telling import described
 from grantkeeper.jobs.yard import Yard
 from grantkeeper.library import adapters
 from grantkeeper.library.core import KeeperCore
 from grantkeeper.library.google_auth import GrantCredentials
 from grantkeeper.library.local import Keeper, LocalTokens
 from grantkeeper.library.loop import Home
-from grantkeeper.model import Token
+from grantkeeper.model import JobDescription, JobState, Token
 from grantkeeper.ports import Engine
 from grantkeeper.settings import Settings
 
@@ -97,6 +98,20 @@ class Worker:
     def keeper(self) -> Keeper:
         """The keeper it works with."""
         return self._keeper
+
+    @property
+    def running(self) -> list[JobDescription]:
+        """The jobs that it is at, as it last wrote them down; any thread."""
+        return (
+            []
+            if self._parts is None
+            else [described(row.job) for row in list(self._parts.runner.at.values())]
+        )
+
+    @property
+    def ended(self) -> Mapping[JobState, int]:
+        """How many runs of jobs came to which state here; any thread."""
+        return {} if self._parts is None else dict(self._parts.runner.ended)
 
     async def start(self) -> None:
         """
