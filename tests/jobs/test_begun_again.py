@@ -19,6 +19,7 @@ from grantkeeper.model import Job, JobState, Order
 from grantkeeper.ports import Insert, StepRecord, Suspended
 from grantkeeper.testing import ManualClock, SeededDice
 from grantkeeper.testing.records import a_grant, a_job
+from tests.jobs_kit import lives
 
 pytestmark = pytest.mark.anyio
 
@@ -68,7 +69,7 @@ async def ran(*jobs: Any, recorded: int = 0, **fields: Any) -> tuple[Job, Tokens
     )
     yard = Yard(1)
     try:
-        await Runner(means, yard).run(row.id, None)  # type: ignore[arg-type]
+        await Runner(means, yard, lives).run(row.id, None)  # type: ignore[arg-type]
     except Suspended:
         pass
     finally:

@@ -21,7 +21,7 @@ from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.failures import PermanentFailure, Verdict, meant, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import park_others, woken_meanwhile
-from grantkeeper.jobs.row import Row, patiently
+from grantkeeper.jobs.row import Lives, Row, TakenOver, patiently
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
 from grantkeeper.model import ENDED, Job, JobState, Order
@@ -47,11 +47,17 @@ Workers are ended for many reasons, and a job that may be tried once is not fail
 
 
 class Runner:
-    """Runs jobs for the engine; belongs to the loop of the keeper."""
+    """
+    Runs jobs for the engine; belongs to the loop of the keeper.
 
-    def __init__(self, means: Means, yard: Yard) -> None:
+    Args:
+        lives: Whether our worker's lease is ours.
+    """
+
+    def __init__(self, means: Means, yard: Yard, lives: Lives) -> None:
         self._means = means
         self._yard = yard
+        self._lives = lives
 
     async def run(self, job_id: str, steps: Steps) -> None:
         """
@@ -59,24 +65,40 @@ class Runner:
 
         Raises:
             Suspended: The job goes on later, or never.
+            TakenOver: Another worker runs it now, or will.
         """
         try:
             await self._run(job_id, steps)
         except Exception as error:  # noqa: BLE001 - a row that says "running" of a job that nobody runs is lost
             self._means.tell("job.broken", level=logging.ERROR, error=error, job=job_id)
-            found = await patiently(partial(self._means.store.job, job_id))
-            if found is not None and found.state in (JobState.QUEUED, JobState.RUNNING):
-                await self._write(Row(self._means.store, found), None, BROKEN)
+            row = await self._ours(job_id)
+            if row is not None:
+                await self._write(row, None, BROKEN)
             raise Suspended from None
 
-    async def _run(self, job_id: str, steps: Steps) -> None:
+    async def _ours(self, job_id: str) -> Row | None:
+        """
+        The row, which is ours to write; ``None``: the job is done.
+
+        Raises:
+            Suspended: It was decided what becomes of it, by a run that died before the engine heard of it.
+            TakenOver: It runs, and not here.
+        """
         job = await patiently(partial(self._means.store.job, job_id))
         if job is not None and job.state is JobState.DONE:
-            return
+            return None
         if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
-            # It was decided meanwhile, or by a run that died before the engine heard of it.
             raise Suspended
-        row = Row(self._means.store, job)
+        # After the reading: whoever takes our jobs from here on changes the version that we have.
+        if job.state is JobState.RUNNING and not await patiently(self._lives):
+            raise TakenOver
+        return Row(self._means.store, job, self._lives)
+
+    async def _run(self, job_id: str, steps: Steps) -> None:
+        row = await self._ours(job_id)
+        if row is None:
+            return
+        job = row.job
         definition = self._means.definitions.get(job.name)
         if definition is None:
             await self._write(row, None, ELSEWHERE)
@@ -92,7 +114,8 @@ class Runner:
             reason=None,
             note=None,
             due_at=None,
-            order=None,
+            # Carried out twice it is nothing; struck out by one who is not to run this, it would be missed.
+            order=Order.RESUME if job.order is Order.RESUME else None,
             **begun,
         )
         self._means.tell("job.begun", job=job.id, name=job.name, grant=job.grant_id)
