@@ -10,7 +10,7 @@ import pytest
 from grantkeeper import JobContext, job
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
-from grantkeeper.errors import ConsentRequired
+from grantkeeper.errors import ConsentRequired, ScopeInsufficient
 from grantkeeper.jobs.definition import by_name
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.runner import MOST_BEGUN, Runner
@@ -143,6 +143,35 @@ async def test_a_grant_that_only_looks_as_if_it_worked_is_not_tried_for_ever(
     found, _ = await ran(needs_more, state=JobState.QUEUED, attempts=attempts, order=None)
 
     assert (state, order) == (found.state, found.order)
+
+
+@job(scopes=["openid"])
+async def names_too_little(ctx: JobContext) -> None:
+    raise ScopeInsufficient("Google answered 403", missing_scopes=["files"])
+
+
+@job(scopes=["openid", "photos"])
+async def lacks(ctx: JobContext) -> None:
+    raise ScopeInsufficient("Google answered 403", missing_scopes=["photos"])
+
+
+async def test_a_scope_that_the_job_forgot_to_name_is_a_dead_letter() -> None:
+    """
+    The grant has it, the token does not: parked, the job would wait for a consent that changes nothing.
+    """
+    found, _ = await ran(names_too_little, state=JobState.QUEUED, order=None)
+
+    assert (JobState.FAILED, "scope_insufficient") == (found.state, found.reason)
+    assert "such as files: name it in @job(scopes=…) and retry" in (found.note or "")
+
+
+async def test_a_scope_that_the_grant_lacks_is_waited_for() -> None:
+    """
+    The job named it; the user gave less, or took some of it back.
+    """
+    found, _ = await ran(lacks, state=JobState.QUEUED, order=None)
+
+    assert (JobState.PARKED, "missing_scopes") == (found.state, found.reason)
 
 
 async def test_a_defect_of_ours_does_not_lose_the_job(monkeypatch: pytest.MonkeyPatch) -> None:

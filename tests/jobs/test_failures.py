@@ -81,6 +81,26 @@ def test_each_error_has_its_row(error: BaseException, state: JobState, reason: s
     assert (state, reason, note) == (decided.state, decided.reason, decided.note)
 
 
+@pytest.mark.parametrize(("would", "such"), [([], ""), (["s", "t"], ", such as s")])
+def test_a_scope_that_the_job_does_not_name_is_no_matter_of_consent(would: list[str], such: str) -> None:
+    """
+    The grant has all that the job named: whoever wrote the job is told, and the user is left alone.
+    """
+    decided = verdict(
+        ScopeInsufficient("Google answered 403", missing_scopes=would),
+        attempts=0,
+        most=8,
+        roll=0.0,
+        granted=True,
+    )
+    told = (
+        f"the job's function does not name the scope that this call needs{such}: "
+        "name it in @job(scopes=…) and retry"
+    )
+
+    assert (FAILED, "scope_insufficient", told) == (decided.state, decided.reason, decided.note)
+
+
 def test_a_broken_answer_is_as_its_kind_says() -> None:
     """
     What Google got wrong is tried again exactly if its error says that this may help.

@@ -74,7 +74,7 @@ def meant(error: BaseException) -> BaseException:
     return error if found is None else found
 
 
-def verdict(error: BaseException, *, attempts: int, most: int, roll: float) -> Verdict:
+def verdict(error: BaseException, *, attempts: int, most: int, roll: float, granted: bool = False) -> Verdict:
     """
     What *error* makes of a job.
 
@@ -82,11 +82,14 @@ def verdict(error: BaseException, *, attempts: int, most: int, roll: float) -> V
         attempts: Counted ones before this, since the job last got a step further.
         most: How many there may be.
         roll: In [0, 1), for the jitter of a pause.
+        granted: The grant works and has all that the job named.
     """
     error = meant(error)
     if isinstance(error, ConsentRequired):
         return Verdict(JobState.PARKED, str(error.details.get("reason", error.code)), error.text)
     if isinstance(error, ScopeInsufficient):
+        if granted:
+            return Verdict(JobState.FAILED, error.code, _unnamed(error))
         return Verdict(JobState.PARKED, "missing_scopes", error.text)
     if isinstance(error, GrantBlocked):
         return Verdict(JobState.PARKED, error.code, error.text)
@@ -107,6 +110,15 @@ def verdict(error: BaseException, *, attempts: int, most: int, roll: float) -> V
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts, 16)) * (0.5 + roll / 2)
     asked = error.retry_after if isinstance(error, GrantkeeperError) else None
     return Verdict(JobState.WAITING, _reason(error), _note(error), max(pause, asked or 0.0), counted=True)
+
+
+def _unnamed(error: ScopeInsufficient) -> str:
+    """The user gave all he was asked for, and the token opens no more than that: his consent cures nothing."""
+    would = f", such as {error.missing_scopes[0]}" if error.missing_scopes else ""
+    return (
+        f"the job's function does not name the scope that this call needs{would}: "
+        "name it in @job(scopes=…) and retry"
+    )
 
 
 def _permanent(error: BaseException) -> bool:

@@ -15,12 +15,12 @@ from typing import Any
 
 import msgspec
 
-from grantkeeper.errors import ConsentRequired, GrantBlocked, StoreUnavailable
+from grantkeeper.errors import ScopeInsufficient, StoreUnavailable
 from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.failures import PermanentFailure, Verdict, meant, verdict
 from grantkeeper.jobs.means import Means
-from grantkeeper.jobs.parking import park_others, woken_meanwhile
+from grantkeeper.jobs.parking import granted, park_others
 from grantkeeper.jobs.row import Lives, Row, TakenOver, patiently
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
@@ -178,7 +178,14 @@ class Runner:
         """Write down what *error* makes of the job."""
         row = work.row
         attempts = 0 if work.done_anew else row.job.attempts
-        found = verdict(error, attempts=attempts, most=definition.attempts, roll=self._means.dice.roll())
+        needed = replace(row.job, scopes=work.scopes)
+        found = verdict(
+            error,
+            attempts=attempts,
+            most=definition.attempts,
+            roll=self._means.dice.roll(),
+            granted=isinstance(meant(error), ScopeInsufficient) and await self._granted(needed),
+        )
         if found.reason == "error":
             self._means.tell(
                 "job.raised",
@@ -195,10 +202,7 @@ class Runner:
         await self._write(row, definition, found, **more)
         if found.state is not JobState.PARKED:
             return
-        needed = replace(row.job, scopes=work.scopes)
-        if isinstance(meant(error), ConsentRequired | GrantBlocked) and await patiently(
-            partial(woken_meanwhile, self._means.store, needed)
-        ):
+        if await self._granted(needed):
             # Counted: should the grant only look as if it worked, it is not tried for ever.
             if attempts + 1 < MOST_BEGUN:
                 await row.change(
@@ -213,6 +217,10 @@ class Runner:
         with suppress(StoreUnavailable):
             # They would find out by themselves.
             await park_others(self._means.store, row.job)
+
+    async def _granted(self, job: Job) -> bool:
+        """Whether its grant works and has the scopes of *job*, as far as its row says."""
+        return await patiently(partial(granted, self._means.store, job))
 
     async def _write(self, row: Row, definition: Definition | None, found: Verdict, **more: Any) -> None:
         now = self._means.clock.now()
