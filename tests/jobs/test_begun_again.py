@@ -10,7 +10,7 @@ import pytest
 from grantkeeper import JobContext, job
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
-from grantkeeper.errors import ConsentRequired, ScopeInsufficient
+from grantkeeper.errors import ApiUnavailable, ConsentRequired, ScopeInsufficient
 from grantkeeper.jobs.definition import by_name
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.runner import MOST_BEGUN, Runner
@@ -119,6 +119,23 @@ async def test_a_job_that_workers_die_in_is_a_dead_letter() -> None:
     assert found.note is not None
     assert "8 times" in found.note
     assert found.keep_until is not None
+
+
+@job()
+async def finds_nobody(ctx: JobContext) -> None:
+    raise ApiUnavailable("Google answered 503", status=503)
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts"), [(JobState.QUEUED, 0), (JobState.RUNNING, 1)], ids=["begun", "cut off"]
+)
+async def test_an_outage_is_no_death_of_workers(state: JobState, attempts: int) -> None:
+    """
+    A job that has waited for an API all night, and whose worker is then ended, is not its cause.
+    """
+    found, _ = await ran(finds_nobody, state=state, outages=100, order=None)
+
+    assert (JobState.WAITING, attempts, 101) == (found.state, found.attempts, found.outages)
 
 
 async def test_a_new_release_takes_over_with_what_it_needs() -> None:

@@ -48,7 +48,7 @@ class _Base:
         self.id = job.id
         self.name = job.name
         self.grant_id = job.grant_id
-        self.attempt = job.attempts + 1
+        self.attempt = job.attempts + job.outages + 1
         ids = {"job": job.id, "name": job.name, "grant": job.grant_id}
         self.log = logging.LoggerAdapter(
             LOG, {"job": job.id, "grant": job.grant_id, "event": "job.says", "ids": ids, "says": True}

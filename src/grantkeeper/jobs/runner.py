@@ -144,7 +144,9 @@ class Runner:
             recorded = len(await self._means.engine.steps(job.id))
         except StoreUnavailable:
             return {}
-        return {"steps": recorded, "attempts": 0 if recorded > job.steps else job.attempts + 1}
+        if recorded > job.steps:
+            return {"steps": recorded, "attempts": 0, "outages": 0}
+        return {"steps": recorded, "attempts": job.attempts + 1}
 
     async def _do(self, work: Work, definition: Definition) -> bytes:
         arguments = definition.read(work.row.job.parameters)
@@ -168,6 +170,7 @@ class Runner:
             result=result,
             steps=max(work.row.job.steps, work.recorded),
             attempts=0,
+            outages=0,
             **await work.last_news(),
             ended_at=now,
             keep_until=now + definition.keep,
@@ -177,11 +180,12 @@ class Runner:
     async def _failed(self, work: Work, definition: Definition, error: Exception) -> None:
         """Write down what *error* makes of the job."""
         row = work.row
-        attempts = 0 if work.done_anew else row.job.attempts
+        attempts, outages = (0, 0) if work.done_anew else (row.job.attempts, row.job.outages)
         needed = replace(row.job, scopes=work.scopes)
         found = verdict(
             error,
             attempts=attempts,
+            outages=outages,
             most=definition.attempts,
             roll=self._means.dice.roll(),
             granted=isinstance(meant(error), ScopeInsufficient) and await self._granted(needed),
@@ -196,7 +200,8 @@ class Runner:
                 said=str(error)[:LONGEST_SAID],
             )
         more = await work.last_news() | {
-            "attempts": attempts + found.counted,
+            "attempts": found.attempts,
+            "outages": found.outages,
             "steps": max(row.job.steps, work.recorded),
         }
         await self._write(row, definition, found, **more)
