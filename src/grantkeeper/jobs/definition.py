@@ -132,7 +132,10 @@ def job(
 
     def decorate(function: Callable[P, R]) -> Job[P, R]:
         parameters = _parameters(function)
-        calendar = Calendar.of(every=every, cron=cron, timezone=timezone)
+        try:
+            calendar = Calendar.of(every=every, cron=cron, timezone=timezone)
+        except ValueError as error:
+            raise ValueError(f"the job {name or function.__name__}: {error}") from error
         needed = [each.name for each in msgspec.structs.fields(parameters) if each.required]
         if calendar is not None and needed:
             raise ValueError(f"nobody gives a scheduled job its {needed[0]}: let it have a default")
