@@ -18,7 +18,7 @@ from grantkeeper.jobs.yard import Yard
 from grantkeeper.model import Job, JobState, Order
 from grantkeeper.ports import Insert, StepRecord, Suspended
 from grantkeeper.testing import ManualClock, SeededDice
-from grantkeeper.testing.records import a_grant, a_job
+from grantkeeper.testing.records import a_caller, a_grant, a_job
 from tests.jobs_kit import lives
 
 pytestmark = pytest.mark.anyio
@@ -51,10 +51,14 @@ class Tokens:
         raise NotImplementedError
 
 
-async def ran(*jobs: Any, recorded: int = 0, **fields: Any) -> tuple[Job, Tokens]:
+async def ran(
+    *jobs: Any, recorded: int = 0, rule: frozenset[str] | None = None, **fields: Any
+) -> tuple[Job, Tokens]:
     """How the row of a job stands after a run, and what tokens were asked for."""
     store, grant, tokens = MemoryStore(), a_grant(granted=frozenset({"openid", "files"})), Tokens()
     await store.commit(Insert(grant))
+    if rule is not None:
+        await store.add_caller(a_caller(scopes=rule))
     row = replace(a_job(), name=jobs[0].definition.name, **fields)
     await store.add_jobs([row])
     means = Means(
@@ -136,6 +140,39 @@ async def test_an_outage_is_no_death_of_workers(state: JobState, attempts: int) 
     found, _ = await ran(finds_nobody, state=state, outages=100, order=None)
 
     assert (JobState.WAITING, attempts, 101) == (found.state, found.attempts, found.outages)
+
+
+@pytest.mark.parametrize(
+    ("caller", "rule", "asked", "failed"),
+    [
+        (None, None, {"openid"}, False),
+        (a_caller().id, set(), {"openid"}, False),
+        (a_caller().id, {"openid", "files", "more"}, {"openid"}, False),
+        (a_caller().id, {"openid"}, {"openid"}, True),
+        (a_caller().id, None, {"openid"}, True),
+        (a_caller().id, {"openid"}, {"openid", "files"}, False),
+        (a_caller().id, {"openid"}, set(), False),
+    ],
+    ids=["ours", "no rule", "wide enough", "too narrow", "unknown", "asked for with it", "named nothing"],
+)
+async def test_a_new_release_gets_no_more_than_its_caller_may_have(
+    caller: str | None, rule: set[str] | None, asked: set[str], failed: bool
+) -> None:
+    """
+    Its function needs a further scope: whoever asked for the job may have a rule against that.
+    """
+    found, tokens = await ran(
+        needs_more,
+        rule=None if rule is None else frozenset(rule),
+        caller=caller,
+        state=JobState.QUEUED,
+        scopes=frozenset(asked),
+    )
+
+    assert ([] if failed else [frozenset({"openid", "files"})]) == tokens.asked
+    if failed:
+        assert (JobState.FAILED, "caller_not_allowed") == (found.state, found.reason)
+        assert (found.note or "").endswith("do not allow: files")
 
 
 async def test_a_new_release_takes_over_with_what_it_needs() -> None:

@@ -15,12 +15,13 @@ from typing import Any
 
 import msgspec
 
-from grantkeeper.errors import ScopeInsufficient, StoreUnavailable
+from grantkeeper.errors import CallerNotAllowed, ScopeInsufficient, StoreUnavailable
 from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.failures import PermanentFailure, Verdict, meant, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import granted, park_others
+from grantkeeper.jobs.rights import beyond_rule
 from grantkeeper.jobs.row import Lives, Row, TakenOver, patiently
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
@@ -102,6 +103,10 @@ class Runner:
         definition = self._means.definitions.get(job.name)
         if definition is None:
             await self._write(row, None, ELSEWHERE)
+            raise Suspended
+        beyond = await patiently(partial(beyond_rule, self._means.store, job, definition.scopes))
+        if beyond:
+            await self._write(row, definition, _not_allowed(beyond))
             raise Suspended
         begun = await self._begun(job)
         if begun.get("attempts", 0) >= max(definition.attempts, MOST_BEGUN):
@@ -241,6 +246,15 @@ class Runner:
             **more,
         )
         self._means.tell(f"job.{found.state}", job=row.job.id, name=row.job.name, reason=found.reason)
+
+
+def _not_allowed(beyond: frozenset[str]) -> Verdict:
+    """What becomes of a job whose function needs more by now than whoever asked for it may have."""
+    note = (
+        "the job's function needs scopes by now that the rules of the caller who asked for it do not allow: "
+        f"{' '.join(sorted(beyond))}"
+    )
+    return Verdict(JobState.FAILED, CallerNotAllowed.code, note)
 
 
 def _killer(times: int) -> Verdict:
