@@ -214,11 +214,11 @@ SELECT lpad(n::text, 36, '0'), 'client ' || n % 2, 'https://issuer.example', 'su
 FROM generate_series(1, 20000) AS n;
 INSERT INTO tokens SELECT id, 'key', 'box', 1, '', 1, created_at FROM grants;
 INSERT INTO jobs (id, name, grant_id, created_at, parameters, scopes, caller, batch, job_key, state, attempts,
-    due_at, steps, done, total, ordered, keep_until, version)
+    outages, due_at, steps, done, total, ordered, keep_until, version)
 SELECT lpad(n::text, 36, '0'), 'name ' || n % 3, lpad((n % 1000 + 1)::text, 36, '0'), n, '{}', '',
     'caller ' || n % 7, 'batch ' || n % 100, n,
-    (ARRAY['done', 'done', 'done', 'done', 'queued', 'waiting', 'parked', 'failed'])[n % 8 + 1], 1, n, 0, 0,
-    0, CASE WHEN n % 500 = 4 THEN 'resume' END, n, 1
+    (ARRAY['done', 'done', 'done', 'done', 'queued', 'waiting', 'parked', 'failed'])[n % 8 + 1], 1, 0, n, 0,
+    0, 0, CASE WHEN n % 500 = 4 THEN 'resume' END, n, 1
 FROM generate_series(1, 20000) AS n;
 INSERT INTO erased_jobs SELECT n FROM generate_series(1, 20000) AS n;
 INSERT INTO redemptions (code_hash, client_id, owner, state, created_at, keep_until, key_hash, fingerprint,

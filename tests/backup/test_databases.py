@@ -113,7 +113,7 @@ async def test_jobs_come_back_and_begin_anew(old: Place, new: Place) -> None:
 
     async with opened(new) as store:
         found = {job.id: job for job in await store.jobs(JobQuery())}
-        assert replace(a_full_job(21), order=None, steps=0, attempts=0) == found.pop(job_id(21))
+        assert replace(a_full_job(21), order=None, steps=0, attempts=0, outages=0) == found.pop(job_id(21))
         for job in jobs:
             kept = found.pop(job.id)
             if job.state in (JobState.QUEUED, JobState.RUNNING):

@@ -20,6 +20,7 @@ from grantkeeper.model import Job
 from grantkeeper.server.logs import configure
 from grantkeeper.testing.records import a_job
 from tests.jobs.conftest import Opener
+from tests.jobs_kit import lives
 
 pytestmark = pytest.mark.anyio
 
@@ -142,7 +143,7 @@ class _LosesTheClaim:
     """A `Work` whose claim to a place is lost as soon as it is had."""
 
     def __init__(self, job: Job) -> None:
-        self.row = Row(MemoryStore(), job)
+        self.row = Row(MemoryStore(), job, lives)
 
     @asynccontextmanager
     async def exclusive(self, name: str) -> AsyncIterator[None]:

@@ -10,7 +10,7 @@ import pytest
 from grantkeeper import JobContext, job
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
-from grantkeeper.errors import ConsentRequired
+from grantkeeper.errors import ApiUnavailable, ConsentRequired, ScopeInsufficient
 from grantkeeper.jobs.definition import by_name
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.runner import MOST_BEGUN, Runner
@@ -18,7 +18,8 @@ from grantkeeper.jobs.yard import Yard
 from grantkeeper.model import Job, JobState, Order
 from grantkeeper.ports import Insert, StepRecord, Suspended
 from grantkeeper.testing import ManualClock, SeededDice
-from grantkeeper.testing.records import a_grant, a_job
+from grantkeeper.testing.records import a_caller, a_grant, a_job
+from tests.jobs_kit import lives
 
 pytestmark = pytest.mark.anyio
 
@@ -50,10 +51,14 @@ class Tokens:
         raise NotImplementedError
 
 
-async def ran(*jobs: Any, recorded: int = 0, **fields: Any) -> tuple[Job, Tokens]:
+async def ran(
+    *jobs: Any, recorded: int = 0, rule: frozenset[str] | None = None, **fields: Any
+) -> tuple[Job, Tokens]:
     """How the row of a job stands after a run, and what tokens were asked for."""
     store, grant, tokens = MemoryStore(), a_grant(granted=frozenset({"openid", "files"})), Tokens()
     await store.commit(Insert(grant))
+    if rule is not None:
+        await store.add_caller(a_caller(scopes=rule))
     row = replace(a_job(), name=jobs[0].definition.name, **fields)
     await store.add_jobs([row])
     means = Means(
@@ -68,7 +73,7 @@ async def ran(*jobs: Any, recorded: int = 0, **fields: Any) -> tuple[Job, Tokens
     )
     yard = Yard(1)
     try:
-        await Runner(means, yard).run(row.id, None)  # type: ignore[arg-type]
+        await Runner(means, yard, lives).run(row.id, None)  # type: ignore[arg-type]
     except Suspended:
         pass
     finally:
@@ -120,6 +125,56 @@ async def test_a_job_that_workers_die_in_is_a_dead_letter() -> None:
     assert found.keep_until is not None
 
 
+@job()
+async def finds_nobody(ctx: JobContext) -> None:
+    raise ApiUnavailable("Google answered 503", status=503)
+
+
+@pytest.mark.parametrize(
+    ("state", "attempts"), [(JobState.QUEUED, 0), (JobState.RUNNING, 1)], ids=["begun", "cut off"]
+)
+async def test_an_outage_is_no_death_of_workers(state: JobState, attempts: int) -> None:
+    """
+    A job that has waited for an API all night, and whose worker is then ended, is not its cause.
+    """
+    found, _ = await ran(finds_nobody, state=state, outages=100, order=None)
+
+    assert (JobState.WAITING, attempts, 101) == (found.state, found.attempts, found.outages)
+
+
+@pytest.mark.parametrize(
+    ("caller", "rule", "asked", "failed"),
+    [
+        (None, None, {"openid"}, False),
+        (a_caller().id, set(), {"openid"}, False),
+        (a_caller().id, {"openid", "files", "more"}, {"openid"}, False),
+        (a_caller().id, {"openid"}, {"openid"}, True),
+        (a_caller().id, None, {"openid"}, True),
+        (a_caller().id, {"openid"}, {"openid", "files"}, False),
+        (a_caller().id, {"openid"}, set(), False),
+    ],
+    ids=["ours", "no rule", "wide enough", "too narrow", "unknown", "asked for with it", "named nothing"],
+)
+async def test_a_new_release_gets_no_more_than_its_caller_may_have(
+    caller: str | None, rule: set[str] | None, asked: set[str], failed: bool
+) -> None:
+    """
+    Its function needs a further scope: whoever asked for the job may have a rule against that.
+    """
+    found, tokens = await ran(
+        needs_more,
+        rule=None if rule is None else frozenset(rule),
+        caller=caller,
+        state=JobState.QUEUED,
+        scopes=frozenset(asked),
+    )
+
+    assert ([] if failed else [frozenset({"openid", "files"})]) == tokens.asked
+    if failed:
+        assert (JobState.FAILED, "caller_not_allowed") == (found.state, found.reason)
+        assert (found.note or "").endswith("do not allow: files")
+
+
 async def test_a_new_release_takes_over_with_what_it_needs() -> None:
     """
     A job asked for under the old release has a token that opens what the new one's function needs, too.
@@ -142,6 +197,35 @@ async def test_a_grant_that_only_looks_as_if_it_worked_is_not_tried_for_ever(
     found, _ = await ran(needs_more, state=JobState.QUEUED, attempts=attempts, order=None)
 
     assert (state, order) == (found.state, found.order)
+
+
+@job(scopes=["openid"])
+async def names_too_little(ctx: JobContext) -> None:
+    raise ScopeInsufficient("Google answered 403", missing_scopes=["files"])
+
+
+@job(scopes=["openid", "photos"])
+async def lacks(ctx: JobContext) -> None:
+    raise ScopeInsufficient("Google answered 403", missing_scopes=["photos"])
+
+
+async def test_a_scope_that_the_job_forgot_to_name_is_a_dead_letter() -> None:
+    """
+    The grant has it, the token does not: parked, the job would wait for a consent that changes nothing.
+    """
+    found, _ = await ran(names_too_little, state=JobState.QUEUED, order=None)
+
+    assert (JobState.FAILED, "scope_insufficient") == (found.state, found.reason)
+    assert "such as files: name it in @job(scopes=…) and retry" in (found.note or "")
+
+
+async def test_a_scope_that_the_grant_lacks_is_waited_for() -> None:
+    """
+    The job named it; the user gave less, or took some of it back.
+    """
+    found, _ = await ran(lacks, state=JobState.QUEUED, order=None)
+
+    assert (JobState.PARKED, "missing_scopes") == (found.state, found.reason)
 
 
 async def test_a_defect_of_ours_does_not_lose_the_job(monkeypatch: pytest.MonkeyPatch) -> None:

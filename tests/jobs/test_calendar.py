@@ -1,10 +1,12 @@
 """When something that comes again and again is due."""
 
+import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from grantkeeper import JobContext, job
 from grantkeeper.jobs.calendar import Calendar
 
 ZURICH = ZoneInfo("Europe/Zurich")
@@ -104,6 +106,42 @@ def test_a_line_that_says_nothing(cron: str) -> None:
     """
     with pytest.raises(ValueError, match="crontab"):
         Calendar(cron).last(at("2026-11-22T12:00"))
+
+
+@pytest.mark.parametrize(
+    ("cron", "told"),
+    [
+        ("61 * * * *", "'61' is no minute"),
+        ("0 25 * * *", "'25' is no hour"),
+        ("0 3 0 * *", "'0' is no day of the month"),
+        ("0 3 1 13 *", "'13' is no month"),
+        ("* * * * mondai", "'mondai' is no day of the week"),
+        ("*/0 * * * *", "'*/0' is no minute"),
+        ("R * * * *", "'R' is no minute"),
+        ("0 0 31 2 *", "never comes"),
+        ("0 3 * *", "it has five fields"),
+    ],
+)
+def test_a_line_is_refused_where_it_is_written(cron: str, told: str) -> None:
+    """
+    Not by a worker's log, nights later; the job and the field are named.
+    """
+    with pytest.raises(ValueError, match=re.escape(told)) as caught:
+
+        @job(cron=cron)
+        async def export(ctx: JobContext) -> None: ...
+
+    assert str(caught.value).startswith(f"the job export: {cron!r}")
+
+
+@pytest.mark.parametrize(
+    "cron", ["0 0 29 2 *", "*/5 9-17 * jan-mar mon-fri", "0 3 * * 7", "5 4 * * sun#1", "0 0 L * *"]
+)
+def test_a_line_that_comes_is_taken(cron: str) -> None:
+    """
+    If only each fourth year.
+    """
+    assert Calendar(cron) == Calendar.of(every=None, cron=cron, timezone="UTC")
 
 
 def test_nothing_said_is_no_calendar() -> None:

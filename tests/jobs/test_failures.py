@@ -23,15 +23,17 @@ from grantkeeper.errors import (
     StoreUnavailable,
     TokenRefused,
 )
-from grantkeeper.jobs.failures import PermanentFailure, TryLater, Verdict, verdict
+from grantkeeper.jobs.failures import OUTAGES, PermanentFailure, TryLater, Verdict, verdict
 from grantkeeper.model import JobState
 from grantkeeper.ports import StepsDiffer
 
 PARKED, WAITING, FAILED = JobState.PARKED, JobState.WAITING, JobState.FAILED
 
 
-def found(error: BaseException, *, attempts: int = 0, most: int = 8, roll: float = 0.0) -> Verdict:
-    return verdict(error, attempts=attempts, most=most, roll=roll)
+def found(
+    error: BaseException, *, most: int = 8, roll: float = 0.0, attempts: int = 0, outages: int = 0
+) -> Verdict:
+    return verdict(error, most=most, roll=roll, attempts=attempts, outages=outages)
 
 
 def caused(error: Exception, cause: Exception) -> Exception:
@@ -81,6 +83,25 @@ def test_each_error_has_its_row(error: BaseException, state: JobState, reason: s
     assert (state, reason, note) == (decided.state, decided.reason, decided.note)
 
 
+@pytest.mark.parametrize(("would", "such"), [([], ""), (["s", "t"], ", such as s")])
+def test_a_scope_that_the_job_does_not_name_is_no_matter_of_consent(would: list[str], such: str) -> None:
+    """
+    The grant has all that the job named: whoever wrote the job is told, and the user is left alone.
+    """
+    decided = verdict(
+        ScopeInsufficient("Google answered 403", missing_scopes=would),
+        most=8,
+        roll=0.0,
+        granted=True,
+    )
+    told = (
+        f"the job's function does not name the scope that this call needs{such}: "
+        "name it in @job(scopes=…) and retry"
+    )
+
+    assert (FAILED, "scope_insufficient", told) == (decided.state, decided.reason, decided.note)
+
+
 def test_a_broken_answer_is_as_its_kind_says() -> None:
     """
     What Google got wrong is tried again exactly if its error says that this may help.
@@ -97,8 +118,9 @@ def test_what_says_nothing_against_the_job_is_no_attempt(error: Exception) -> No
     """
     A user who is away and a quota may last for long; neither wears the job out.
     """
-    assert not found(error, attempts=7).counted
-    assert found(error, attempts=7).state is found(error).state
+    after = found(error, attempts=7, outages=5)
+
+    assert (7, 5, found(error).state) == (after.attempts, after.outages, after.state)
 
 
 def test_the_last_attempt_ends_it() -> None:
@@ -108,7 +130,34 @@ def test_the_last_attempt_ends_it() -> None:
     assert found(OSError(), attempts=6).state is WAITING
     last = found(OSError(), attempts=7)
 
-    assert (FAILED, True, "the job raised OSError; tried 8 times") == (last.state, last.counted, last.note)
+    assert (FAILED, 8, "the job raised OSError; tried 8 times") == (last.state, last.attempts, last.note)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ApiUnavailable("Google answered 503", status=503), HttpFailed("refused", may_have_arrived=False)],
+)
+def test_an_api_that_is_away_for_a_night_makes_no_dead_letters(error: Exception) -> None:
+    """
+    It is waited for for about a day, in pauses that end soon after it is back; then somebody must look.
+    """
+    waited, count = 0.0, 0
+    while (now := found(error, outages=count, roll=0.5)).state is WAITING:
+        waited, count = waited + now.wait, now.outages
+
+    assert 23 * 3600 < waited < 26 * 3600
+    assert (FAILED, OUTAGES, 0) == (now.state, now.outages, now.attempts)
+
+
+def test_what_is_outside_and_the_job_itself_are_counted_apart() -> None:
+    """
+    After a night's outage the job has all its attempts; and its own failures leave the outage its day.
+    """
+    itself = found(OSError(), outages=OUTAGES - 1)
+    outside = found(ApiUnavailable("Google answered 503", status=503), attempts=7)
+
+    assert (WAITING, 1, OUTAGES - 1) == (itself.state, itself.attempts, itself.outages)
+    assert (WAITING, 7, 1) == (outside.state, outside.attempts, outside.outages)
 
 
 @pytest.mark.parametrize(("attempts", "longest"), [(0, 2.0), (1, 4.0), (4, 32.0), (30, 900.0)])
@@ -155,8 +204,6 @@ def test_trouble_of_the_whole_house_makes_no_dead_letters(error: Exception) -> N
     """
     Google away for a night would fail the jobs of all users; they wait, ever less often.
     """
-    assert WAITING is found(error, attempts=7).state
-    assert (WAITING, 900.0) == (
-        found(error, attempts=100_000, roll=1.0).state,
-        found(error, attempts=100_000, roll=1.0).wait,
-    )
+    after = found(error, attempts=7, outages=100_000, roll=1.0)
+
+    assert (WAITING, 900.0, 7) == (after.state, after.wait, after.attempts)

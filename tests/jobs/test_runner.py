@@ -14,6 +14,7 @@ from grantkeeper.jobs.row import Row, patiently
 from grantkeeper.model import GrantState, Job, JobState, Order
 from grantkeeper.ports import Insert, Replace, Suspended
 from grantkeeper.testing.records import a_grant
+from tests.jobs_kit import lives
 
 pytestmark = pytest.mark.anyio
 
@@ -53,7 +54,7 @@ async def test_what_has_ended_is_not_brought_back(state: JobState) -> None:
     store, job = await stored()
     await store.change_job(replace(job, state=state))
     with pytest.raises(Suspended):
-        await Row(store, job).change(state=JobState.PARKED)
+        await Row(store, job, lives).change(state=JobState.PARKED)
 
     found = await store.job("j")
     assert found is not None and state is found.state
@@ -65,7 +66,7 @@ async def test_a_change_is_made_whatever_else_was_changed() -> None:
     """
     store, job = await stored()
     await store.change_job(replace(job, doing="sharpening"))
-    row = Row(store, job)
+    row = Row(store, job, lives)
     await row.change(done=3)
 
     assert ("sharpening", 3) == (row.job.doing, row.job.done)

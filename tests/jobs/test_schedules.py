@@ -1,6 +1,7 @@
 """Jobs that begin by the calendar, for everybody who granted what they need; and that nobody is starved."""
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,8 @@ from grantkeeper import JobContext, PlainJobContext, job
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
 from grantkeeper.jobs import crowd, schedules
-from grantkeeper.jobs.definition import by_name
+from grantkeeper.jobs.calendar import Calendar
+from grantkeeper.jobs.definition import Definition, by_name
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.schedules import Schedules
 from grantkeeper.model import Job, JobState, Lease, Order
@@ -36,7 +38,7 @@ class Office:
         self.store, self.clock = MemoryStore(), ManualClock(NOON)
         self.first, self.second = self.looking(1), self.looking(2)
 
-    def looking(self, number: int) -> Schedules:
+    def looking(self, number: int, *definitions: Definition) -> Schedules:
         return Schedules(
             Means(
                 store=self.store,
@@ -45,7 +47,7 @@ class Office:
                 tokens=None,  # type: ignore[arg-type]
                 clock=self.clock,
                 dice=SeededDice(number),
-                definitions=by_name([nightly.definition]),
+                definitions=by_name(definitions or [nightly.definition]),
                 executor=f"worker-{number}",
             )
         )
@@ -133,6 +135,25 @@ async def test_a_worker_that_dies_between_pages_is_followed_by_another(
     await office.second.once()
 
     assert able == sorted(each.grant_id for each in await office.begun())
+
+
+async def test_a_schedule_that_cannot_be_read_stops_no_other(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Neither a line that says nothing, nor a mark that another release has left.
+    """
+    broken = replace(nightly.definition, name="broken", calendar=Calendar("61 * * * *"))
+    marked = replace(nightly.definition, name="marked")
+    first = office.looking(1, broken, marked, nightly.definition)
+    await office.store.set_mark("jobs:schedule:marked", b"no JSON")
+    await office.grants(2)
+    await first.once()
+    office.clock.advance(DAY)
+    await first.once()
+
+    assert ["nightly"] * 2 == [each.name for each in await office.begun()]
+    assert {"jobs.schedule name=broken", "jobs.schedule name=marked"} == set(caplog.messages)
 
 
 async def test_one_who_looks_keeps_the_others_away(office: Office) -> None:

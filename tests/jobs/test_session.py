@@ -1,6 +1,7 @@
 """Requests in a user's name: where a token may go, and what is done when Google says no."""
 
 import asyncio
+import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -8,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from grantkeeper import JobContext, job
+from grantkeeper import JobContext, PlainJobContext, job
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
 from grantkeeper.errors import ApiUnavailable, HttpFailed, InvalidRequest, TokenRefused
+from grantkeeper.jobs.context import JobHttp, PlainJobHttp
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.session import UserSession
 from grantkeeper.model import Job, JobState, Token
@@ -262,6 +264,38 @@ async def test_one_users_quota_holds_up_nobody_else(
     assert asked == google_emulator.stats()["drive"], "the second did not ask"
     assert 200 == (await town.run(work, ben)).result
     assert 0 == first.report.attempts, "nothing was done, so nothing is counted"
+
+
+async def test_a_plain_job_asks_as_an_async_one_does(
+    open_town: Opener, google_emulator: GoogleEmulator
+) -> None:
+    """
+    By the same names; they block.
+    """
+
+    @job(scopes=[DRIVE])
+    def work(ctx: PlainJobContext) -> tuple[int, bool]:
+        before = ctx.http.now()
+        ctx.http.pause(0.01)
+        answer = ctx.http.request("GET", f"{google_emulator.url}/drive/v3/files?spaces=appDataFolder")
+        return answer.status, before <= ctx.http.now()
+
+    town = await open_town(work)
+
+    assert [200, True] == (await town.run(work, await town.signed_in())).result
+
+
+async def test_both_contexts_have_the_same_names() -> None:
+    """
+    Whoever makes a plain job async adds `await` and nothing else.
+    """
+    for one, other in ((JobContext, PlainJobContext), (JobHttp, PlainJobHttp)):
+        assert public(one) == public(other)
+    assert inspect.signature(JobHttp.request) == inspect.signature(PlainJobHttp.request)
+
+
+def public(kind: type) -> set[str]:
+    return {name for name in dir(kind) if not name.startswith("_")}
 
 
 async def test_a_short_quota_is_waited_for_in_place(

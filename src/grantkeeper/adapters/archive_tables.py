@@ -62,8 +62,8 @@ NEEDED: Mapping[str, frozenset[str]] = {
         "generation", "lookups", "revocation_attempts", "index_version", "version", "state",
     }),
     "jobs": frozenset({
-        "id", "name", "grant_id", "created_at", "parameters", "scopes", "state", "attempts", "steps", "done",
-        "total", "version",
+        "id", "name", "grant_id", "created_at", "parameters", "scopes", "state", "attempts", "outages",
+        "steps", "done", "total", "version",
     }),
     "redemptions": frozenset({
         "code_hash", "client_id", "owner", "state", "created_at", "keep_until", "fingerprint",
@@ -95,7 +95,7 @@ def _job(row: Row) -> Row:
     job = job_of(row)
     if job.state not in (JobState.DONE, JobState.CANCELLED):
         # The engine's steps are not in a backup, and whoever ran the job is gone: it begins anew.
-        job = replace(job, steps=0, attempts=0)
+        job = replace(job, steps=0, attempts=0, outages=0)
     if job.state in (JobState.QUEUED, JobState.RUNNING):
         # Resumed and not submitted, so that an engine that still knows it from before runs it as well.
         job = replace(job, state=JobState.QUEUED, order=Order.RESUME)

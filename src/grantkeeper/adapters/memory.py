@@ -343,6 +343,13 @@ class MemoryStore(MemoryJobs):
             self._tables.marks[name] = value
         self._tell("mark", name)
 
+    async def swap_mark(self, name: str, value: bytes, *, was: bytes | None) -> bool:
+        self._open()
+        if self._tables.marks.get(name) != was:
+            return False
+        await self.set_mark(name, value)
+        return True
+
     async def data_keys(self, kind: KeyKind, *, after: str = "", limit: int = 500) -> list[DataKey]:
         self._open()
         return sorted(

@@ -313,6 +313,11 @@ class PostgresStore(PostgresJobs):
             await self._write("set_mark", name, value)
         self._notifier.poke()
 
+    async def swap_mark(self, name: str, value: bytes, *, was: bytes | None) -> bool:
+        swapped = bool(await self._write("swap_mark", name, value, was))
+        self._notifier.poke()
+        return swapped
+
     async def data_keys(self, kind: KeyKind, *, after: str = "", limit: int = 500) -> list[DataKey]:
         rows = await self._read(steps_of.DATA_KEYS[kind][0], after, limit)
         return [DataKey(kind, *row) for row in rows]

@@ -332,6 +332,9 @@ class SqliteStore(SqliteJobs):
     async def set_mark(self, name: str, value: bytes | None) -> None:
         await self._do(lambda db: steps_of.set_mark(db, name, value))
 
+    async def swap_mark(self, name: str, value: bytes, *, was: bytes | None) -> bool:
+        return await self._do(lambda db: steps_of.swap_mark(db, name, value, was))
+
     async def data_keys(self, kind: KeyKind, *, after: str = "", limit: int = 500) -> list[DataKey]:
         rows = self._rows(steps_of.DATA_KEYS[kind][0], (after, limit))
         return [DataKey(kind, *row) for row in rows]

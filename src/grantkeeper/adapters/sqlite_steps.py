@@ -307,6 +307,15 @@ def set_mark(db: apsw.Connection, name: str, value: bytes | None) -> None:
     _change(db, "mark", name)
 
 
+def swap_mark(db: apsw.Connection, name: str, value: bytes, was: bytes | None) -> bool:
+    """Write a mark that is still what it was; whether it was."""
+    found = rows(db, SQL["mark"], (name,))
+    if (found[0][0] if found else None) != was:
+        return False
+    set_mark(db, name, value)
+    return True
+
+
 def rewrap(db: apsw.Connection, changes: Iterable[tuple[DataKey, bytes]]) -> int:
     """Put newly wrapped keys in the place of unchanged old ones."""
     before = db.total_changes()

@@ -21,4 +21,5 @@ async def announce(means: Means) -> None:
         }
         if wanted == known:
             return
-        await means.store.set_mark(KINDS, msgspec.json.encode(wanted))
+        # Another app may announce its own at this moment: then we look again.
+        await means.store.swap_mark(KINDS, msgspec.json.encode(wanted), was=said)

@@ -2,14 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 EVERY: Final = {"hour": "0 * * * *", "day": "0 3 * * *", "week": "0 3 * * 1"}
 """By day, people are awake and use their quota themselves."""
 
-FIELDS: Final = 5
+FIELDS: Final = ("minute", "hour", "day of the month", "month", "day of the week")
 """Nothing is due more often than each minute: a due time names its jobs by the minute."""
+
+LONG_AGO: Final = datetime(2000, 1, 1, tzinfo=UTC)
+"""From here on every date comes, a leap day too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Calendar:
             cron = EVERY[every]
         if cron is None:
             return None
-        if len(cron.split()) != FIELDS:
+        if len(cron.split()) != len(FIELDS):
             raise ValueError(
                 f"{cron!r} is no crontab line: it has five fields, from the minute to the weekday"
             )
@@ -43,7 +47,28 @@ class Calendar:
             ZoneInfo(timezone)
         except (ZoneInfoNotFoundError, ValueError):
             raise ValueError(f"there is no time zone {timezone}") from None
-        return Calendar(cron, timezone)
+        found = Calendar(cron, timezone)
+        # It comes with the engine (extra `jobs`); where it is missing, no worker is.
+        if find_spec("croniter") is not None:
+            found.check()
+        return found
+
+    def check(self) -> None:
+        """
+        Look whether the line is one that comes, before somebody waits for it.
+
+        Raises:
+            ValueError: It is not; the first field that says nothing is named.
+        """
+        words = self.cron.split()
+        for place, word in enumerate(words):
+            alone = ["*"] * len(FIELDS)
+            alone[place] = word
+            # What begins with an R is another time at each look.
+            if word[0] in "rR" or not _comes(" ".join(alone)):
+                raise ValueError(f"{self.cron!r} is no crontab line: {word!r} is no {FIELDS[place]}")
+        if not _comes(self.cron):
+            raise ValueError(f"{self.cron!r} is a crontab line that never comes")
 
     def last(self, now: datetime) -> datetime:
         """
@@ -52,7 +77,6 @@ class Calendar:
         Raises:
             ValueError: The line is no crontab line.
         """
-        # Comes with the engine (extra `jobs`): only a worker asks.
         from croniter import croniter
 
         zone = ZoneInfo(self.timezone)
@@ -68,3 +92,13 @@ class Calendar:
             # An hour that is there twice when clocks go back is due in the first of the two.
             local = local.replace(fold=0)
         return local.astimezone(UTC)
+
+
+def _comes(line: str) -> bool:
+    from croniter import croniter
+
+    try:
+        croniter(line, LONG_AGO).get_next()
+    except (ValueError, KeyError):
+        return False
+    return True

@@ -8,6 +8,7 @@ and blocks. Both only carry: from the loop or thread of the author's code to the
 import asyncio
 import inspect
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, contextmanager
@@ -48,7 +49,7 @@ class _Base:
         self.id = job.id
         self.name = job.name
         self.grant_id = job.grant_id
-        self.attempt = job.attempts + 1
+        self.attempt = job.attempts + job.outages + 1
         ids = {"job": job.id, "name": job.name, "grant": job.grant_id}
         self.log = logging.LoggerAdapter(
             LOG, {"job": job.id, "grant": job.grant_id, "event": "job.says", "ids": ids, "says": True}
@@ -230,6 +231,10 @@ class JobHttp:
 class PlainJobContext(_Base):
     """What a plain job works with; everything blocks."""
 
+    def __init__(self, work: Work, home: asyncio.AbstractEventLoop, yard: Yard) -> None:
+        super().__init__(work, home, yard)
+        self.http = PlainJobHttp(self)
+
     def token(self, min_ttl: int = 600) -> Token:
         """See `JobContext.token`."""
         return self._carry(self._work.session.token(min_ttl)).result()
@@ -245,10 +250,6 @@ class PlainJobContext(_Base):
             return _encoded(await self._yard.thread(partial(function, *args, **kwargs)))
 
         return _decoded(self._carry(self._work.step(name, do)).result(), function)  # type: ignore[no-any-return]
-
-    def request(self, method: str, url: str, **options: Any) -> HttpResponse:
-        """See `grantkeeper.google.Session.request`."""
-        return self._carry(self._work.session.request(method, url, **options)).result()
 
     def progress(self, done: int, of: int = 0, doing: str | None = None) -> None:
         """See `JobContext.progress`."""
@@ -278,6 +279,50 @@ class PlainJobContext(_Base):
         finally:
             self._home.call_soon_threadsafe(leave.set)
             holding.result()
+
+
+class PlainJobHttp:
+    """Requests to Google's APIs with the user's token, as those of `JobHttp`; they block."""
+
+    def __init__(self, context: PlainJobContext) -> None:
+        self._context = context
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        json: Any = None,
+        seconds: float = 60.0,
+        largest: int = LARGEST_ANSWER,
+        idempotent: bool | None = None,
+        accept: Collection[int] = frozenset(),
+    ) -> HttpResponse:
+        """See `grantkeeper.google.Session.request`."""
+        session = self._context._work.session
+        return self._context._carry(
+            session.request(
+                method,
+                url,
+                headers=headers,
+                body=body,
+                json=json,
+                seconds=seconds,
+                largest=largest,
+                idempotent=idempotent,
+                accept=accept,
+            )
+        ).result()
+
+    def now(self) -> datetime:
+        """The keeper's time."""
+        return self._context.now()
+
+    def pause(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(max(0.0, seconds))
 
 
 def _step_name(function: Callable[..., Any]) -> str:

@@ -31,7 +31,7 @@ class Definition:
         parameters: A record of what the function takes after the context.
         scopes: What its tokens open, and no more.
         per_grant: How many run at once for one grant; ``None``: any number.
-        attempts: How often a step is tried that fails by what may pass.
+        attempts: How often a step is tried that fails by itself; what is outside may be away for longer.
         keep: How long the row of one that ended is kept.
         calendar: When it is begun for every grant that has the scopes; ``None``: only when asked for.
     """
@@ -119,7 +119,7 @@ def job(
         scopes: What it needs of the user; its tokens open nothing else.
         name: Under which it is asked for; default the function's own.
         per_grant: How many run at once for one grant, of all jobs that say the same; ``None``: any number.
-        attempts: How often a step is tried that fails by what may pass.
+        attempts: How often a step is tried that fails by itself; what is outside may be away for longer.
         keep: How long what is known of one that ended is kept.
         every: ``hour``, ``day`` or ``week``: begun for every user who granted the scopes.
         cron: The same at the times of a crontab line, such as ``0 3 * * *``.
@@ -132,7 +132,10 @@ def job(
 
     def decorate(function: Callable[P, R]) -> Job[P, R]:
         parameters = _parameters(function)
-        calendar = Calendar.of(every=every, cron=cron, timezone=timezone)
+        try:
+            calendar = Calendar.of(every=every, cron=cron, timezone=timezone)
+        except ValueError as error:
+            raise ValueError(f"the job {name or function.__name__}: {error}") from error
         needed = [each.name for each in msgspec.structs.fields(parameters) if each.required]
         if calendar is not None and needed:
             raise ValueError(f"nobody gives a scheduled job its {needed[0]}: let it have a default")

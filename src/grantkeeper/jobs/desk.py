@@ -170,6 +170,7 @@ class Desk:
                 reason=None,
                 note=None,
                 attempts=0,
+                outages=0,
             )
             try:
                 return await self.store.change_job(changed)

@@ -1,9 +1,10 @@
 """What becomes of a job that cannot go on: a table of errors, and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from grantkeeper.errors import (
     ApiError,
+    ApiUnavailable,
     ClientMisconfigured,
     ConsentRequired,
     GrantBlocked,
@@ -23,12 +24,20 @@ from grantkeeper.ports import StepsDiffer
 
 FIRST_PAUSE = 2.0
 LONGEST_PAUSE = 15 * 60.0
+"""Seconds; pauses between attempts double from the first to the longest, and half of each is dice."""
+
+OUTAGES = 136
+"""How often something outside may be away in a row: with these pauses, that is about a day."""
+
 QUOTA_PAUSE = 30.0
 """Seconds after a quota error that names none (google-facts 9.3)."""
 
 
 EVERYBODYS = (IssuerUnavailable, StoreUnavailable, ClientMisconfigured, SealBroken)
 """Trouble that all jobs have at once: it is waited for as long as it lasts, and makes no dead letters."""
+
+OUTSIDE = (*EVERYBODYS, ApiUnavailable, HttpFailed)
+"""What says nothing against the job: an API or the network is away, perhaps for a night."""
 
 
 class PermanentFailure(Exception):
@@ -52,14 +61,16 @@ class Verdict:
         reason: A word: of the error table, of a grant's reasons, or ``error``.
         note: A sentence for people; nothing of Google's or of the user's is in it.
         wait: Seconds until it goes on, where it waits.
-        counted: Whether this was one of its attempts.
+        attempts: One more, if the job itself failed.
+        outages: One more, if something outside was away.
     """
 
     state: JobState
     reason: str
     note: str
     wait: float = 0.0
-    counted: bool = False
+    attempts: int = 0
+    outages: int = 0
 
 
 def meant(error: BaseException) -> BaseException:
@@ -74,19 +85,38 @@ def meant(error: BaseException) -> BaseException:
     return error if found is None else found
 
 
-def verdict(error: BaseException, *, attempts: int, most: int, roll: float) -> Verdict:
+def verdict(
+    error: BaseException,
+    *,
+    attempts: int = 0,
+    outages: int = 0,
+    most: int,
+    roll: float,
+    granted: bool = False,
+) -> Verdict:
     """
     What *error* makes of a job.
 
     Args:
-        attempts: Counted ones before this, since the job last got a step further.
-        most: How many there may be.
+        attempts: Before this, since the job last got a step further.
+        outages: The same of what is outside.
+        most: How many attempts there may be.
         roll: In [0, 1), for the jitter of a pause.
+        granted: The grant works and has all that the job named.
     """
-    error = meant(error)
+    found = _decided(meant(error), roll=roll, granted=granted)
+    if found is None:
+        found = _again(meant(error), attempts=attempts, outages=outages, most=most, roll=roll)
+    return replace(found, attempts=attempts + found.attempts, outages=outages + found.outages)
+
+
+def _decided(error: BaseException, *, roll: float, granted: bool) -> Verdict | None:
+    """What *error* makes of a job however often it has come; ``None``: that depends."""
     if isinstance(error, ConsentRequired):
         return Verdict(JobState.PARKED, str(error.details.get("reason", error.code)), error.text)
     if isinstance(error, ScopeInsufficient):
+        if granted:
+            return Verdict(JobState.FAILED, error.code, _unnamed(error))
         return Verdict(JobState.PARKED, "missing_scopes", error.text)
     if isinstance(error, GrantBlocked):
         return Verdict(JobState.PARKED, error.code, error.text)
@@ -100,13 +130,35 @@ def verdict(error: BaseException, *, attempts: int, most: int, roll: float) -> V
         return Verdict(JobState.WAITING, error.code, error.text, wait * (1.0 + roll / 4))
     if _permanent(error):
         return Verdict(JobState.FAILED, _reason(error), _note(error))
-    if attempts + 1 >= most and not isinstance(error, EVERYBODYS):
-        return Verdict(
-            JobState.FAILED, _reason(error), f"{_note(error)}; tried {attempts + 1} times", counted=True
-        )
-    pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempts, 16)) * (0.5 + roll / 2)
+    return None
+
+
+def _again(error: BaseException, *, attempts: int, outages: int, most: int, roll: float) -> Verdict:
+    """What may pass: a pause, or the end of them. Here `attempts` and `outages` are what this adds."""
+    outside = isinstance(error, OUTSIDE)
+    before = outages if outside else attempts
+    one = {"outages" if outside else "attempts": 1}
+    limit = max(most, OUTAGES) if outside else most
+    if before + 1 >= limit and not isinstance(error, EVERYBODYS):
+        note = f"{_note(error)}; tried {before + 1} times"
+        return Verdict(JobState.FAILED, _reason(error), note, **one)
+    wait = pause(before, roll)
     asked = error.retry_after if isinstance(error, GrantkeeperError) else None
-    return Verdict(JobState.WAITING, _reason(error), _note(error), max(pause, asked or 0.0), counted=True)
+    return Verdict(JobState.WAITING, _reason(error), _note(error), max(wait, asked or 0.0), **one)
+
+
+def pause(before: int, roll: float) -> float:
+    """Seconds until the next try, after *before* that failed and one more; *roll* is in [0, 1)."""
+    return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(before, 16)) * (0.5 + roll / 2)
+
+
+def _unnamed(error: ScopeInsufficient) -> str:
+    """The user gave all that he was asked for, and the token opens no more: his consent cures nothing."""
+    would = f", such as {error.missing_scopes[0]}" if error.missing_scopes else ""
+    return (
+        f"the job's function does not name the scope that this call needs{would}: "
+        "name it in @job(scopes=…) and retry"
+    )
 
 
 def _permanent(error: BaseException) -> bool:

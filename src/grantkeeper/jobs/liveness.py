@@ -52,6 +52,17 @@ class Liveness:
             asyncio.create_task(self._look(), name="dead workers"),
         ]
 
+    async def lives(self) -> bool:
+        """
+        Whether our lease is ours, and so what the engine gave us.
+
+        Raises:
+            StoreUnavailable: Nobody can say now.
+        """
+        return self._lease is not None and (
+            await self._means.store.renew(self._lease, seconds=LEASE) is not None
+        )
+
     async def stop(self, *, idle: bool) -> None:
         """
         End; after the engine.

@@ -14,8 +14,12 @@ def open_for(grant: Grant, scopes: frozenset[str]) -> bool:
     return grant.state is GrantState.ACTIVE and grant.refreshable and scopes <= grant.granted
 
 
-async def woken_meanwhile(store: Store, job: Job) -> bool:
-    """Whether the user consented between our finding out and our writing down; *job* is parked in its row."""
+async def granted(store: Store, job: Job) -> bool:
+    """
+    Whether the grant of *job* opens all that it named.
+
+    Once it is parked in its row: whether the user consented between our finding out and our writing down.
+    """
     grant = await store.get(job.grant_id)
     return grant is not None and open_for(grant, job.scopes)
 

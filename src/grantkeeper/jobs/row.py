@@ -1,4 +1,10 @@
-"""A job's row in the hands of the run that works on it."""
+"""
+A job's row in the hands of the run that works on it, as long as that is the only one.
+
+A worker that stood still may go on with a run after another has begun the job. Its writes carry the
+version that it last read, so the first of them is refused; then our worker's lease says who is right.
+It is taken by another *before* the engine gives our jobs away: while it is ours, so is the run.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,6 +33,19 @@ async def patiently(read: Callable[[], Awaitable[T]]) -> T:
             pause = min(pause * 2, LONGEST_PAUSE)
 
 
+Lives = Callable[[], Awaitable[bool]]
+"""Whether our worker's lease is ours, by the database; then no other runs what we are at."""
+
+
+class TakenOver(asyncio.CancelledError):
+    """
+    The run is not ours any more, or soon will not be: it ends without a word.
+
+    The engine is not told that it is suspended, which it would believe of a run whose worker nobody
+    has missed yet; it is left to `Engine.recover`, as one that was cut off is.
+    """
+
+
 class Row:
     """
     The row, and what is changed in it.
@@ -34,30 +53,42 @@ class Row:
     A run whose row was cancelled, or is gone with its grant, has nothing more to do.
     """
 
-    def __init__(self, store: JobStore, job: Job) -> None:
+    def __init__(self, store: JobStore, job: Job, lives: Lives) -> None:
         self._store = store
+        self._lives = lives
         self.job = job
 
     async def change(self, *, quiet: bool = False, patient: bool = False, **fields: Any) -> None:
         """
-        Change these fields of the row, whatever else was changed meanwhile.
+        Change these fields of the row.
 
         Args:
             quiet: See `JobStore.change_job`.
             patient: Wait for a store that is away, for as long as it takes.
 
         Raises:
-            Suspended: The job was cancelled or erased, or is done: by another run that took us for dead.
+            Suspended: The job was cancelled or erased, or somebody has decided what becomes of it.
+            TakenOver: Another run is at it, or will be.
             StoreUnavailable: The store is away, and we are not patient.
         """
         while True:
-            change = partial(self._store.change_job, replace(self.job, **fields), quiet=quiet)
+            wanted = replace(self.job, **fields)
+            change = partial(self._store.change_job, wanted, quiet=quiet)
             read = partial(self._store.job, self.job.id)
             try:
                 self.job = await (patiently(change) if patient else change())
                 return
             except StoreConflict:
                 found = await (patiently(read) if patient else read())
-            if found is None or found.state in (JobState.CANCELLED, JobState.DONE):
+            if found is None:
                 raise Suspended
-            self.job = found
+            if found.state is JobState.RUNNING:
+                if not await (patiently(self._lives) if patient else self._lives()):
+                    raise TakenOver
+                # It was we who wrote, and the answer was lost.
+                self.job = found
+            elif found == replace(wanted, version=wanted.version + 1):
+                self.job = found
+                return
+            else:
+                raise Suspended

@@ -16,13 +16,14 @@ from typing import Any
 
 import msgspec
 
-from grantkeeper.errors import ConsentRequired, GrantBlocked, StoreUnavailable
+from grantkeeper.errors import CallerNotAllowed, ScopeInsufficient, StoreUnavailable
 from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.failures import PermanentFailure, Verdict, meant, verdict
 from grantkeeper.jobs.means import Means
-from grantkeeper.jobs.parking import park_others, woken_meanwhile
-from grantkeeper.jobs.row import Row, patiently
+from grantkeeper.jobs.parking import granted, park_others
+from grantkeeper.jobs.rights import beyond_rule
+from grantkeeper.jobs.row import Lives, Row, TakenOver, patiently
 from grantkeeper.jobs.work import Work
 from grantkeeper.jobs.yard import Yard
 from grantkeeper.model import ENDED, Job, JobState, Order
@@ -51,14 +52,18 @@ class Runner:
     """
     Runs jobs for the engine; belongs to the loop of the keeper.
 
+    Args:
+        lives: Whether our worker's lease is ours.
+
     Attributes:
         at: The rows of those that it is at.
         ended: How many runs came to which state.
     """
 
-    def __init__(self, means: Means, yard: Yard) -> None:
+    def __init__(self, means: Means, yard: Yard, lives: Lives) -> None:
         self._means = means
         self._yard = yard
+        self._lives = lives
         self.at: dict[str, Row] = {}
         self.ended: Counter[JobState] = Counter()
 
@@ -68,27 +73,47 @@ class Runner:
 
         Raises:
             Suspended: The job goes on later, or never.
+            TakenOver: Another worker runs it now, or will.
         """
         try:
             await self._run(job_id, steps)
         except Exception as error:  # noqa: BLE001 - a row that says "running" of a job that nobody runs is lost
             self._means.tell("job.broken", level=logging.ERROR, error=error, job=job_id)
-            found = await patiently(partial(self._means.store.job, job_id))
-            if found is not None and found.state in (JobState.QUEUED, JobState.RUNNING):
-                await self._write(Row(self._means.store, found), None, BROKEN)
+            row = await self._ours(job_id)
+            if row is not None:
+                await self._write(row, None, BROKEN)
             raise Suspended from None
 
-    async def _run(self, job_id: str, steps: Steps) -> None:
+    async def _ours(self, job_id: str) -> Row | None:
+        """
+        The row, which is ours to write; ``None``: the job is done.
+
+        Raises:
+            Suspended: It was decided what becomes of it, by a run that died before the engine heard of it.
+            TakenOver: It runs, and not here.
+        """
         job = await patiently(partial(self._means.store.job, job_id))
         if job is not None and job.state is JobState.DONE:
-            return
+            return None
         if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
-            # It was decided meanwhile, or by a run that died before the engine heard of it.
             raise Suspended
-        row = Row(self._means.store, job)
+        # After the reading: whoever takes our jobs from here on changes the version that we have.
+        if job.state is JobState.RUNNING and not await patiently(self._lives):
+            raise TakenOver
+        return Row(self._means.store, job, self._lives)
+
+    async def _run(self, job_id: str, steps: Steps) -> None:
+        row = await self._ours(job_id)
+        if row is None:
+            return
+        job = row.job
         definition = self._means.definitions.get(job.name)
         if definition is None:
             await self._write(row, None, ELSEWHERE)
+            raise Suspended
+        beyond = await patiently(partial(beyond_rule, self._means.store, job, definition.scopes))
+        if beyond:
+            await self._write(row, definition, _not_allowed(beyond))
             raise Suspended
         begun = await self._begun(job)
         if begun.get("attempts", 0) >= max(definition.attempts, MOST_BEGUN):
@@ -101,7 +126,8 @@ class Runner:
             reason=None,
             note=None,
             due_at=None,
-            order=None,
+            # Carried out twice it is nothing; struck out by one who is not to run this, it would be missed.
+            order=Order.RESUME if job.order is Order.RESUME else None,
             **begun,
         )
         self._means.tell("job.begun", job=job.id, name=job.name, grant=job.grant_id)
@@ -132,7 +158,9 @@ class Runner:
             recorded = len(await self._means.engine.steps(job.id))
         except StoreUnavailable:
             return {}
-        return {"steps": recorded, "attempts": 0 if recorded > job.steps else job.attempts + 1}
+        if recorded > job.steps:
+            return {"steps": recorded, "attempts": 0, "outages": 0}
+        return {"steps": recorded, "attempts": job.attempts + 1}
 
     async def _do(self, work: Work, definition: Definition) -> bytes:
         arguments = definition.read(work.row.job.parameters)
@@ -156,6 +184,7 @@ class Runner:
             result=result,
             steps=max(work.row.job.steps, work.recorded),
             attempts=0,
+            outages=0,
             **await work.last_news(),
             ended_at=now,
             keep_until=now + definition.keep,
@@ -166,8 +195,16 @@ class Runner:
     async def _failed(self, work: Work, definition: Definition, error: Exception) -> None:
         """Write down what *error* makes of the job."""
         row = work.row
-        attempts = 0 if work.done_anew else row.job.attempts
-        found = verdict(error, attempts=attempts, most=definition.attempts, roll=self._means.dice.roll())
+        attempts, outages = (0, 0) if work.done_anew else (row.job.attempts, row.job.outages)
+        needed = replace(row.job, scopes=work.scopes)
+        found = verdict(
+            error,
+            attempts=attempts,
+            outages=outages,
+            most=definition.attempts,
+            roll=self._means.dice.roll(),
+            granted=isinstance(meant(error), ScopeInsufficient) and await self._granted(needed),
+        )
         if found.reason == "error":
             self._means.tell(
                 "job.raised",
@@ -178,16 +215,14 @@ class Runner:
                 said=str(error)[:LONGEST_SAID],
             )
         more = await work.last_news() | {
-            "attempts": attempts + found.counted,
+            "attempts": found.attempts,
+            "outages": found.outages,
             "steps": max(row.job.steps, work.recorded),
         }
         await self._write(row, definition, found, **more)
         if found.state is not JobState.PARKED:
             return
-        needed = replace(row.job, scopes=work.scopes)
-        if isinstance(meant(error), ConsentRequired | GrantBlocked) and await patiently(
-            partial(woken_meanwhile, self._means.store, needed)
-        ):
+        if await self._granted(needed):
             # Counted: should the grant only look as if it worked, it is not tried for ever.
             if attempts + 1 < MOST_BEGUN:
                 await row.change(
@@ -202,6 +237,10 @@ class Runner:
         with suppress(StoreUnavailable):
             # They would find out by themselves.
             await park_others(self._means.store, row.job)
+
+    async def _granted(self, job: Job) -> bool:
+        """Whether its grant works and has the scopes of *job*, as far as its row says."""
+        return await patiently(partial(granted, self._means.store, job))
 
     async def _write(self, row: Row, definition: Definition | None, found: Verdict, **more: Any) -> None:
         now = self._means.clock.now()
@@ -218,6 +257,15 @@ class Runner:
         )
         self.ended[found.state] += 1
         self._means.tell(f"job.{found.state}", job=row.job.id, name=row.job.name, reason=found.reason)
+
+
+def _not_allowed(beyond: frozenset[str]) -> Verdict:
+    """What becomes of a job whose function needs more by now than whoever asked for it may have."""
+    note = (
+        "the job's function needs scopes by now that the rules of the caller who asked for it do not allow: "
+        f"{' '.join(sorted(beyond))}"
+    )
+    return Verdict(JobState.FAILED, CallerNotAllowed.code, note)
 
 
 def _killer(times: int) -> Verdict:

@@ -77,7 +77,11 @@ class Schedules:
             return
         try:
             for definition in self._planned:
-                await self._begin(definition, claim)
+                try:
+                    await self._begin(definition, claim)
+                except (ValueError, KeyError) as error:
+                    # Of its line, its mark or its time zone: the others are begun all the same.
+                    self._means.tell("jobs.schedule", level=logging.ERROR, error=error, name=definition.name)
         finally:
             await store.commit(Release(claim))
 

@@ -50,7 +50,7 @@ def described(job: Job) -> JobDescription:
         note=job.note,
         remedy=remedy(job),
         hint=consent_hint(job),
-        attempts=job.attempts,
+        attempts=job.attempts + job.outages,
         steps=job.steps,
         done=job.done,
         of=job.of,

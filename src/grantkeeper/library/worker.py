@@ -61,7 +61,7 @@ class _Parts:
         self.dispatcher = Dispatcher(means)
         self.liveness = Liveness(means, lambda: _tell(told, lost))
         self.schedules = Schedules(means)
-        self.runner = Runner(means, yard)
+        self.runner = Runner(means, yard, self.liveness.lives)
 
 
 class Worker:

@@ -47,7 +47,8 @@ class Job:
         per_grant: How many jobs of this lane run at once for one grant; ``None``: any number.
         reason: Of being parked, waiting or failed: a word of the error table.
         note: The same as a sentence for people, without anything personal.
-        attempts: How often it was begun since it last got a step further.
+        attempts: How often it failed by itself, or its worker died, since it last got a step further.
+        outages: How often something outside was away in that time: Google, the issuer, the database.
         due_at: When a waiting job goes on.
         steps: How many of its steps are recorded.
         done, of: Progress, as the job itself tells it; `of` is 0 where it does not know.
@@ -71,6 +72,7 @@ class Job:
     reason: str | None = None
     note: str | None = None
     attempts: int = 0
+    outages: int = 0
     due_at: datetime | None = None
     steps: int = 0
     done: int = 0

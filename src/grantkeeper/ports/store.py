@@ -99,6 +99,10 @@ class NodeStore(Protocol):
         """Remember *value* under *name*, or forget it; told on the feed as kind ``mark``."""
         ...
 
+    async def swap_mark(self, name: str, value: bytes, *, was: bytes | None) -> bool:
+        """The same, if *was* is what is remembered (``None``: nothing is); whether it was."""
+        ...
+
 
 class DataKeyStore(Protocol):
     """Finds every wrapped data key, so that wrapping keys can be changed and proved to be gone."""

@@ -1,5 +1,6 @@
 """What a store of nodes, marks and data keys must do."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -60,6 +61,37 @@ class NodeStoreConformance(Conformance):
         assert [None, b""] == [await store.mark(name) for name in ("name", "other")]
         assert ["name", "name", "other", "name"] == [what for _, what in named(await heard(store, 0))]
         assert {"mark"} == {kind for kind, _ in named(await heard(store, 0))}
+
+    async def test_a_mark_is_swapped_only_while_it_is_what_it_was(self, store: Store) -> None:
+        """
+        So many who read it and write it anew lose nothing of each other's; who came too late tells nobody.
+        """
+        await store.set_mark("there", b"one")
+        place = await store.last_change()
+        swapped = [
+            await store.swap_mark("there", b"new", was=None),
+            await store.swap_mark("there", b"new", was=b"other"),
+            await store.swap_mark("there", b"two", was=b"one"),
+            await store.swap_mark("absent", b"new", was=b"one"),
+            await store.swap_mark("absent", b"first", was=None),
+        ]
+
+        assert [False, False, True, False, True] == swapped
+        assert [b"two", b"first"] == [await store.mark(name) for name in ("there", "absent")]
+        assert [("mark", "there"), ("mark", "absent")] == named(await heard(store, place))
+
+    @pytest.mark.parametrize("was", [None, b"old"], ids=["new", "old"])
+    async def test_one_of_many_swaps_a_mark(self, store: Store, was: bytes | None) -> None:
+        """
+        At one moment, of the same value.
+        """
+        await store.set_mark("name", was)
+        swapped = await asyncio.gather(
+            *(store.swap_mark("name", b"%d" % number, was=was) for number in range(30))
+        )
+
+        assert 1 == swapped.count(True)
+        assert b"%d" % swapped.index(True) == await store.mark("name")
 
 
 @pytest.mark.anyio

@@ -141,6 +141,7 @@ def a_full_job(number: int = 1, *, grant: int = 1) -> Job:
         reason="quota_exhausted",
         note="A note.",
         attempts=3,
+        outages=12,
         due_at=NOW + timedelta(seconds=4),
         steps=5,
         done=6,

@@ -33,6 +33,7 @@ JOB_STANDING = (
     "reason",
     "note",
     "attempts",
+    "outages",
     "due_at",
     "steps",
     "done",
@@ -49,8 +50,8 @@ JOB_STANDING = (
 JOB = (*JOB_ASKED, *JOB_STANDING, "version")
 
 JOB_NUMBERS = frozenset({
-    "created_at", "per_grant", "attempts", "due_at", "steps", "done", "total", "started_at", "ended_at",
-    "keep_until", "version",
+    "created_at", "per_grant", "attempts", "outages", "due_at", "steps", "done", "total", "started_at",
+    "ended_at", "keep_until", "version",
 })  # fmt: skip
 JOB_BYTES = frozenset({"parameters", "result"})
 """Columns of these two kinds; all others are text."""
@@ -67,6 +68,7 @@ def job_standing(job: Job) -> Row:
         job.reason,
         job.note,
         job.attempts,
+        job.outages,
         maybe_instant(job.due_at),
         job.steps,
         job.done,
@@ -115,15 +117,16 @@ def job_of(row: Sequence[Any]) -> Job:
         reason=row[11],
         note=row[12],
         attempts=row[13],
-        due_at=maybe_at(row[14]),
-        steps=row[15],
-        done=row[16],
-        of=row[17],
-        doing=row[18],
-        result=row[19],
-        order=_ORDERS[row[20]],
-        started_at=maybe_at(row[21]),
-        ended_at=maybe_at(row[22]),
-        keep_until=maybe_at(row[23]),
-        version=row[24],
+        outages=row[14],
+        due_at=maybe_at(row[15]),
+        steps=row[16],
+        done=row[17],
+        of=row[18],
+        doing=row[19],
+        result=row[20],
+        order=_ORDERS[row[21]],
+        started_at=maybe_at(row[22]),
+        ended_at=maybe_at(row[23]),
+        keep_until=maybe_at(row[24]),
+        version=row[25],
     )

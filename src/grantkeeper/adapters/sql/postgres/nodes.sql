@@ -27,6 +27,18 @@ WITH saved AS (
 )
 INSERT INTO changes (kind, id) SELECT 'mark', name FROM saved;
 
+-- A mark that was not there is one that another may be writing: whoever comes second finds it.
+-- name: swap_mark
+WITH added AS (
+    INSERT INTO marks (name, value) SELECT $1, $2::bytea WHERE $3::bytea IS NULL
+    ON CONFLICT (name) DO NOTHING
+    RETURNING name
+),
+changed AS (UPDATE marks SET value = $2::bytea WHERE name = $1 AND value = $3::bytea RETURNING name),
+saved AS (SELECT name FROM added UNION ALL SELECT name FROM changed),
+told AS (INSERT INTO changes (kind, id) SELECT 'mark', name FROM saved)
+SELECT name FROM saved;
+
 -- name: drop_mark
 WITH gone AS (DELETE FROM marks WHERE name = $1)
 INSERT INTO changes (kind, id) VALUES ('mark', $1);

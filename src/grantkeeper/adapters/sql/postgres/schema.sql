@@ -196,6 +196,7 @@ CREATE TABLE jobs (
     reason TEXT COLLATE "C",
     note TEXT COLLATE "C",
     attempts BIGINT NOT NULL,
+    outages BIGINT NOT NULL,
     due_at BIGINT,
     steps BIGINT NOT NULL,
     done BIGINT NOT NULL,

@@ -181,6 +181,7 @@ CREATE TABLE jobs (
     reason TEXT,
     note TEXT,
     attempts INTEGER NOT NULL,
+    outages INTEGER NOT NULL,
     due_at INTEGER,
     steps INTEGER NOT NULL,
     done INTEGER NOT NULL,
