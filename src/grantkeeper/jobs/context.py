@@ -133,7 +133,8 @@ class JobContext(_Base):
                 return _encoded(await self._yard.run(function(*args, **kwargs)))
             return _encoded(await self._yard.thread(partial(function, *args, **kwargs)))
 
-        return _decoded(await self._ask(self._work.step(name, do)), function)
+        # Here and not on the keeper's loop: each step would change threads four times.
+        return _decoded(await self._work.step(name, do), function)
 
     async def progress(self, done: int, of: int = 0, doing: str | None = None) -> None:
         """Tell how far the job is: *done* of *of* (0: unknown), and a sentence without anything personal."""

@@ -33,7 +33,7 @@ EXCLUSIVE_LEASE: Final = 15.0
 
 class Work:
     """
-    What a run may ask for. Belongs to the keeper's loop.
+    What a run may ask for. Belongs to the keeper's loop, but for `step`, which any loop may await.
 
     Attributes:
         scopes: What its tokens open: what it was asked for with, and what the function needs in this release.

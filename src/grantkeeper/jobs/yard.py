@@ -16,6 +16,17 @@ LAST_WORDS: Final = 2.0
 """Seconds for what is cut off at the end to let go of what it has."""
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop that keeps its threads: an engine whose steps run here would put its own in their place."""
+
+    def __init__(self, threads: ThreadPoolExecutor) -> None:
+        super().__init__()
+        super().set_default_executor(threads)
+
+    def set_default_executor(self, executor: object) -> None:
+        pass
+
+
 class Yard:
     """
     A loop in a thread, and threads.
@@ -25,15 +36,14 @@ class Yard:
     job would end the worker, and a `StopIteration` would be waited for in vain.
 
     Args:
-        threads: For plain functions and plain steps.
+        threads: For plain functions and plain steps, and for what an engine records of steps.
     """
 
     def __init__(self, threads: int) -> None:
-        self.loop = asyncio.new_event_loop()
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="job")
+        self.loop: asyncio.AbstractEventLoop = _Loop(self._threads)
         self._busy = 0
         self._counting = threading.Lock()
-        self.loop.set_default_executor(self._threads)
         self._thread = threading.Thread(target=self._turn, name="jobs", daemon=True)
         self._thread.start()
 
@@ -55,7 +65,7 @@ class Yard:
         return self._busy
 
     async def run(self, call: Coroutine[Any, Any, T]) -> T:
-        """What *call* returns, run on the loop here, awaited on any other; a cancelled wait cancels it."""
+        """What *call* returns, run on the loop here, awaited on any; a cancelled wait cancels it."""
 
         async def guarded() -> T:
             try:
@@ -72,6 +82,8 @@ class Yard:
             except BaseException as error:  # noqa: BLE001 - sorted there
                 _raise(error)
 
+        if asyncio.get_running_loop() is self.loop:
+            return await guarded()
         return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(guarded(), self.loop))
 
     async def thread(self, call: Callable[[], T]) -> T:
