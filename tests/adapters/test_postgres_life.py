@@ -192,3 +192,28 @@ async def test_without_a_session_a_lease_ends_by_its_time(
             await store.close()
 
     assert [Held, Held] == [type(claim) for claim in claims]
+
+
+async def test_a_lease_that_is_renewed_after_a_restart_is_vouched_for_again(
+    emptied_url: str, postgres_server: PostgresServer
+) -> None:
+    """
+    By the session of now: should its owner be killed, nobody waits for its end.
+    """
+    owner, waiter = [await open_postgres(emptied_url) for _ in range(2)]
+    try:
+        await lives(owner)
+        lease = await owner.take("name", "me", seconds=600)
+        assert isinstance(lease, Lease)
+        postgres_server.execute(
+            "UPDATE leases SET server_start = server_start - interval '1 day'", database_of(emptied_url)
+        )
+        assert await owner.renew(lease, seconds=600) is not None
+        held = await waiter.take("name", "waiter", seconds=600)
+        await owner._life.close()
+        taken = await waiter.take("name", "waiter", seconds=600)
+    finally:
+        for store in (owner, waiter):
+            await store.close()
+
+    assert [Held, Lease] == [type(held), type(taken)]

@@ -212,12 +212,7 @@ async def test_an_order_to_resume_is_not_struck_out_by_who_begins(town: Town) ->
     assert Order.RESUME is (await town.row()).order
 
 
-async def test_a_worker_lives_as_long_as_it_has_its_lease() -> None:
-    """
-    By what stands in the database, whatever the worker believes.
-    """
-    clock = ManualClock(NOW)
-    store = MemoryStore(monotonic=clock.monotonic)
+def a_worker(store: MemoryStore, clock: ManualClock, executor: str, lost: list[str]) -> Liveness:
     means = Means(
         store=store,
         engine=MemoryEngine(),
@@ -226,16 +221,66 @@ async def test_a_worker_lives_as_long_as_it_has_its_lease() -> None:
         clock=clock,
         dice=SeededDice(1),
         definitions={},
-        executor="worker",
+        executor=executor,
     )
-    liveness = Liveness(means, lambda: None)
+    return Liveness(means, lambda: lost.append(executor))
+
+
+async def test_a_worker_lives_as_long_as_it_has_its_lease() -> None:
+    """
+    By what stands in the database, whatever the worker believes; it may lapse, if nobody takes it.
+    """
+    clock = ManualClock(NOW)
+    store = MemoryStore(monotonic=clock.monotonic)
+    liveness = a_worker(store, clock, "worker", [])
     before = await liveness.lives()
     await liveness.start()
     living = await liveness.lives()
+    clock.tick(LEASE + 1)
+    lapsed = await liveness.lives()
     clock.tick(LEASE + 1)
     taken = await store.take(PREFIX + "worker", "another", seconds=LEASE)
     after = await liveness.lives()
     await liveness.stop(idle=True)
 
     assert isinstance(taken, Lease)
-    assert (False, True, False) == (before, living, after)
+    assert (False, True, True, False) == (before, living, lapsed, after)
+
+
+async def test_workers_outlive_a_store_that_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    All their leases have lapsed when it is back: nobody takes another for dead before that one had its say.
+    """
+
+    class Away(MemoryStore):
+        away = False
+
+        def _open(self) -> None:
+            super()._open()
+            if self.away:
+                raise StoreUnavailable("away")
+
+    times = {"RENEWED_AFTER": 0.01, "LOOK_EVERY": 0.01, "SILENCE": 0.2, "BACK": 1.0}
+    for name, seconds in times.items():
+        monkeypatch.setattr(f"grantkeeper.jobs.liveness.{name}", seconds)
+    clock, lost = ManualClock(NOW), list[str]()
+    store = Away(monotonic=clock.monotonic)
+    workers = [a_worker(store, clock, executor, lost) for executor in ("first", "second")]
+    for worker in workers:
+        await worker.start()
+    dead = await store.take(PREFIX + "dead", "dead", seconds=LEASE)
+    store.away = True
+    clock.tick(LEASE + 1)
+    await asyncio.sleep(2 * times["SILENCE"])
+    store.away = False
+    await asyncio.sleep(0.2)
+    left_alone = await store.orphans(PREFIX)
+    async with asyncio.timeout(10):
+        while await store.orphans(PREFIX):
+            await asyncio.sleep(0.01)
+    for worker in workers:
+        await worker.stop(idle=True)
+
+    assert isinstance(dead, Lease)
+    assert [PREFIX + "dead"] == left_alone
+    assert [] == lost

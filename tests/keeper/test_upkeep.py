@@ -154,7 +154,7 @@ async def test_a_lost_lease_stops_the_chore() -> None:
     """
 
     class Forgetful(MemoryStore):
-        async def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
+        async def renew(self, lease: Lease, *, seconds: float, lapsed: bool = False) -> Lease | None:
             return None
 
     cancelled: list[bool] = []

@@ -179,10 +179,10 @@ class MemoryStore(MemoryJobs):
         self._tables.leases[name] = HeldLease(owner, self._fence, now + seconds)
         return Lease(name, owner, self._fence, seconds, orphaned=held is not None)
 
-    async def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
+    async def renew(self, lease: Lease, *, seconds: float, lapsed: bool = False) -> Lease | None:
         self._open()
         now, held = self._time(), self._tables.mine(lease)
-        if held is None or held.until <= now:
+        if held is None or (held.until <= now and not lapsed):
             return None
         self._tables.leases[lease.name] = replace(held, until=now + seconds)
         return replace(lease, remaining=seconds)

@@ -211,9 +211,10 @@ class PostgresStore(PostgresJobs):
             # It was given back in between.
         return Held(name, 0.0)
 
-    async def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
+    async def renew(self, lease: Lease, *, seconds: float, lapsed: bool = False) -> Lease | None:
         asked_at = _monotonic()
-        rows = await self._write("renew_lease", lease.name, lease.version, lease.owner, float(seconds))
+        names = lease.name, lease.version, lease.owner
+        rows = await self._write("renew_lease", *names, float(seconds), lapsed, self._life.sign)
         return replace(lease, remaining=_left(seconds, asked_at)) if rows else None
 
     async def check(self, lease: Lease) -> float:

@@ -218,8 +218,8 @@ class SqliteStore(SqliteJobs):
     async def take(self, name: str, owner: str, *, seconds: float) -> Lease | Held:
         return _aged(*await self._do(lambda db: steps_of.take(db, name, owner, seconds), synced=False))
 
-    async def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
-        return _aged(*await self._do(lambda db: steps_of.renew(db, lease, seconds), synced=False))
+    async def renew(self, lease: Lease, *, seconds: float, lapsed: bool = False) -> Lease | None:
+        return _aged(*await self._do(lambda db: steps_of.renew(db, lease, seconds, lapsed), synced=False))
 
     async def check(self, lease: Lease) -> float:
         rows = self._rows("lease_left", (lease.version, lease.name, lease.owner))

@@ -207,10 +207,10 @@ def take(db: apsw.Connection, name: str, owner: str, seconds: float) -> tuple[Le
     return Held(name, max(0.0, left)), now
 
 
-def renew(db: apsw.Connection, lease: Lease, seconds: float) -> tuple[Lease | None, float]:
-    """The lease with a new end, unless it was lost or has lapsed; and when, as above."""
+def renew(db: apsw.Connection, lease: Lease, seconds: float, lapsed: bool) -> tuple[Lease | None, float]:
+    """The lease with a new end, unless it was lost; and when, as above."""
     now = time.monotonic()
-    db.execute(SQL["renew_lease"], (lease.version, lease.name, seconds, lease.owner))
+    db.execute(SQL["renew_lease"], (lease.version, lease.name, seconds, lease.owner, lapsed))
     return (replace(lease, remaining=seconds) if db.changes() else None), now
 
 

@@ -18,6 +18,11 @@ PREFIX = "worker:"
 LEASE = 6.0
 RENEWED_AFTER = 1.5
 LOOK_EVERY = 1.0
+SILENCE = 3.0
+"""After this long without an answer of the store, leases of the living may have lapsed as well."""
+
+BACK = 2 * RENEWED_AFTER + 1.0
+"""Seconds that they get then to renew them."""
 
 
 class Liveness:
@@ -32,6 +37,8 @@ class Liveness:
         self._means = means
         self._lost = lost
         self._lease: Lease | None = None
+        self._heard_at = float("-inf")
+        self._trusts_at = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -47,8 +54,9 @@ class Liveness:
         if not isinstance(claim, Lease):
             raise StoreUnavailable("another worker has our name", retry_after=LEASE)
         self._lease = claim
+        self._heard_at = asyncio.get_running_loop().time()
         self._tasks = [
-            asyncio.create_task(self._keep(claim), name="worker lease"),
+            asyncio.create_task(self._keep(), name="worker lease"),
             asyncio.create_task(self._look(), name="dead workers"),
         ]
 
@@ -60,7 +68,7 @@ class Liveness:
             StoreUnavailable: Nobody can say now.
         """
         return self._lease is not None and (
-            await self._means.store.renew(self._lease, seconds=LEASE) is not None
+            await self._means.store.renew(self._lease, seconds=LEASE, lapsed=True) is not None
         )
 
     async def stop(self, *, idle: bool) -> None:
@@ -78,18 +86,12 @@ class Liveness:
             with suppress(StoreConflict, StoreUnavailable):
                 await self._means.store.commit(Release(self._lease))
 
-    async def _keep(self, lease: Lease) -> None:
-        clock = self._means.clock
-        until = clock.monotonic() + LEASE
+    async def _keep(self) -> None:
         while True:
             await asyncio.sleep(RENEWED_AFTER)
-            asked = clock.monotonic()
-            try:
-                if await self._means.store.renew(lease, seconds=LEASE) is None:
-                    break
-                until = asked + LEASE
-            except StoreUnavailable:
-                if clock.monotonic() > until + LEASE:
+            # While the store is away nobody can take it; what lapsed meanwhile is ours until somebody has.
+            with suppress(StoreUnavailable):
+                if not await self.lives():
                     break
         self._means.tell("worker.lost", level=logging.ERROR, executor=self._means.executor)
         self._lost()
@@ -109,9 +111,16 @@ class Liveness:
     async def once(self) -> int:
         """Have the engine run again what dead workers were at; how many jobs that were."""
         store, count = self._means.store, 0
-        for name in await store.orphans(PREFIX):
+        orphans = await store.orphans(PREFIX)
+        now = asyncio.get_running_loop().time()
+        if now > self._heard_at + SILENCE:
+            self._trusts_at = now + BACK
+        self._heard_at = now
+        if now < self._trusts_at:
+            return 0
+        for name in orphans:
             if name == PREFIX + self._means.executor:
-                # Should ours have lapsed, `_keep` finds out, and we end.
+                # `_keep` renews it, or finds out that it is lost.
                 continue
             claim = await store.take(name, self._means.executor, seconds=LEASE)
             if not isinstance(claim, Lease):

@@ -112,8 +112,13 @@ class LeaseStore(Protocol):
         """The lease, if nobody holds it now; else how long it is held. Never waits."""
         ...
 
-    async def renew(self, lease: Lease, *, seconds: float) -> Lease | None:
-        """The lease with a new end; ``None`` if it was lost."""
+    async def renew(self, lease: Lease, *, seconds: float, lapsed: bool = False) -> Lease | None:
+        """
+        The lease with a new end; ``None`` if it was lost.
+
+        Args:
+            lapsed: Also one whose time is over, as long as nobody has taken it since.
+        """
         ...
 
     async def check(self, lease: Lease) -> float:

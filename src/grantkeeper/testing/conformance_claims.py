@@ -286,6 +286,21 @@ class LeaseStoreConformance(Conformance):
         assert 0.0 == await store.check(old)
         assert await store.renew(old, seconds=30) is None
 
+    async def test_a_lapsed_lease_can_be_renewed_until_it_is_taken(self, store: Store) -> None:
+        """
+        By its owner, who says that it may have lapsed; it is as good as before.
+        """
+        lease = the_lease(await store.take("name", "me", seconds=SHORT))
+        await self.outlast(SHORT)
+        renewed = the_lease(await store.renew(lease, seconds=SHORT, lapsed=True))
+        held = await store.take("name", "you", seconds=30)
+        await self.outlast(SHORT)
+        await store.take("name", "you", seconds=30)
+
+        assert (lease.version, lease.owner) == (renewed.version, renewed.owner)
+        assert isinstance(held, Held)
+        assert await store.renew(lease, seconds=30, lapsed=True) is None
+
     async def test_a_renewed_lease_has_a_new_end(self, store: Store) -> None:
         """
         It outlasts its first end, with the same version.

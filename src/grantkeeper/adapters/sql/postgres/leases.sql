@@ -26,8 +26,11 @@ RETURNING version, orphaned;
 SELECT extract(epoch FROM held_until - clock_timestamp())::float8 FROM leases WHERE name = $1;
 
 -- name: renew_lease
-UPDATE leases SET held_until = clock_timestamp() + make_interval(secs => $4)
-WHERE name = $1 AND version = $2 AND owner = $3 AND held_until > clock_timestamp()
+UPDATE leases SET
+    held_until = clock_timestamp() + make_interval(secs => $4),
+    life = $6::int,
+    server_start = pg_postmaster_start_time()
+WHERE name = $1 AND version = $2 AND owner = $3 AND ($5 OR held_until > clock_timestamp())
 RETURNING 1;
 
 -- name: lease_left

@@ -13,7 +13,7 @@ SELECT held_until - unixepoch('subsec') FROM leases WHERE name = ?1;
 
 -- name: renew_lease
 UPDATE leases SET held_until = unixepoch('subsec') + ?3
-WHERE version = ?1 AND name = ?2 AND owner = ?4 AND held_until > unixepoch('subsec');
+WHERE version = ?1 AND name = ?2 AND owner = ?4 AND (?5 OR held_until > unixepoch('subsec'));
 
 -- name: lease_left
 SELECT held_until - unixepoch('subsec') FROM leases WHERE version = ?1 AND name = ?2 AND owner = ?3;
