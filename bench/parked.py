@@ -47,10 +47,11 @@ def parked(started: PostgresServer, directory: Path, sizes: Sizes) -> list[Figur
     stage = crowd.furnish(started, directory, strangers(sizes.job_grants))
     side = OurJobs(stage)
     try:
-        # The worker makes the engine's tables.
+        # With it the worker has a queue to look into, whether jobs are parked or not.
+        model = _suspended(stage, side)
         without = _idle(side, started, sizes)
         before = _weight(stage)
-        _park(stage, side, sizes.parked)
+        _park(stage, model, sizes.parked)
         postgres.settle(stage.database)
         after = _weight(stage)
         having = _idle(side, started, sizes)
@@ -94,8 +95,8 @@ def _weight(stage: Stage) -> dict[str, float]:
     return postgres.ask(stage.database, read)
 
 
-def _park(stage: Stage, side: OurJobs, count: int) -> None:
-    """Copies of one job in both records: ours says that it is parked, the engine's that it is suspended."""
+def _suspended(stage: Stage, side: OurJobs) -> str:
+    """The id of a job that the engine knows as one which is not to run."""
     (model,) = side.enqueue("three_steps", 1)
     books = DbosBooks(stage.database)
     try:
@@ -103,6 +104,11 @@ def _park(stage: Stage, side: OurJobs, count: int) -> None:
         books.suspend([model])
     finally:
         books.close()
+    return model
+
+
+def _park(stage: Stage, model: str, count: int) -> None:
+    """Copies of one job in both records: ours says that it is parked, the engine's that it is suspended."""
 
     async def copy(db: Connection) -> None:
         ours = await db.fetch(COLUMNS, await db.fetchval("SELECT current_schema()"), "jobs")
