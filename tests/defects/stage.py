@@ -128,8 +128,10 @@ class Watched:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)
 
-    async def take(self, name: str, owner: str, *, seconds: float) -> Lease | Held:
-        found = await self._store.take(name, owner, seconds=seconds)
+    async def take(
+        self, name: str, owner: str, *, seconds: float, seen: tuple[str, int] | None = None
+    ) -> Lease | Held:
+        found = await self._store.take(name, owner, seconds=seconds, seen=seen)
         if isinstance(found, Held):
             self.refusals += 1
         return found

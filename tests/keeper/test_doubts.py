@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,8 +146,8 @@ async def test_an_answer_that_the_database_took_from_the_dead_is_not_doubted(
         else:
             await commit(*steps)
 
-    async def taking(name: str, owner: str, *, seconds: float) -> Lease | Held:
-        claim = await take(name, owner, seconds=seconds)
+    async def taking(name: str, owner: str, *, seconds: float, **more: Any) -> Lease | Held:
+        claim = await take(name, owner, seconds=seconds, **more)
         if sent.is_set() and not taken.is_set():
             taken.set()
             await asyncio.sleep(0)

@@ -13,7 +13,7 @@ def mutate(replace: Replace) -> None:
     """Replace the taking of a lease, and let the look at it before sending believe what was taken."""
 
     def everybodys(take: Method) -> Method:
-        async def taken(self: Any, name: str, owner: str, *, seconds: float) -> Lease:
+        async def taken(self: Any, name: str, owner: str, *, seconds: float, **seen: Any) -> Lease:
             return Lease(name, owner, 0, seconds)
 
         return taken

@@ -12,8 +12,8 @@ def mutate(replace: Replace) -> None:
     """Replace the seconds of a lease, and the look at them before sending."""
 
     def shorter(take: Method) -> Method:
-        async def taken(self: Any, name: str, owner: str, *, seconds: float) -> Any:
-            return await take(self, name, owner, seconds=2.0)
+        async def taken(self: Any, name: str, owner: str, *, seconds: float, **seen: Any) -> Any:
+            return await take(self, name, owner, seconds=2.0, **seen)
 
         return taken
 

@@ -14,8 +14,8 @@ def mutate(replace: Replace) -> None:
     refused: set[str] = set()
 
     def impatient(take: Method) -> Method:
-        async def taken(self: Any, name: str, owner: str, *, seconds: float) -> Lease | Held:
-            claim: Lease | Held = await take(self, name, owner, seconds=seconds)
+        async def taken(self: Any, name: str, owner: str, *, seconds: float, **seen: Any) -> Lease | Held:
+            claim: Lease | Held = await take(self, name, owner, seconds=seconds, **seen)
             if isinstance(claim, Held) and owner in refused:
                 return Lease(name, owner, 0, seconds)
             refused.add(owner)

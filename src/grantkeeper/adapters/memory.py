@@ -170,11 +170,17 @@ class MemoryStore(MemoryJobs):
 
     # -- leases -----------------------------------------------------------------------------
 
-    async def take(self, name: str, owner: str, *, seconds: float) -> Lease | Held:
+    async def take(
+        self, name: str, owner: str, *, seconds: float, seen: tuple[str, int] | None = None
+    ) -> Lease | Held:
         self._open()
         now, held = self._time(), self._tables.leases.get(name)
         if held is not None and held.until > now:
             return Held(name, held.until - now)
+        if seen is not None:
+            grant = self._tables.grants.get(seen[0])
+            if grant is None or grant.version != seen[1]:
+                return Held(name, 0.0)
         self._fence += 1
         self._tables.leases[name] = HeldLease(owner, self._fence, now + seconds)
         return Lease(name, owner, self._fence, seconds, orphaned=held is not None)

@@ -199,15 +199,20 @@ class PostgresStore(PostgresJobs):
 
     # -- leases: what is left of one counts from before the question was sent -----------------
 
-    async def take(self, name: str, owner: str, *, seconds: float) -> Lease | Held:
+    async def take(
+        self, name: str, owner: str, *, seconds: float, seen: tuple[str, int] | None = None
+    ) -> Lease | Held:
+        at = seen or (None, None)
         for _ in range(AGAIN):
             asked_at = _monotonic()
-            if rows := await self._write("take_lease", name, owner, float(seconds), self._life.sign):
+            if rows := await self._write("take_lease", name, owner, float(seconds), self._life.sign, *at):
                 version, orphaned = rows[0]
                 return Lease(name, owner, version, _left(seconds, asked_at), orphaned)
             asked_at = _monotonic()
             if rows := await self._read("lease_held", name):
                 return Held(name, _left(rows[0][0], asked_at))
+            if seen is not None:
+                break
             # It was given back in between.
         return Held(name, 0.0)
 

@@ -215,8 +215,10 @@ class SqliteStore(SqliteJobs):
 
     # -- leases: a machine that dies takes their owners along, so they need not outlast it ---
 
-    async def take(self, name: str, owner: str, *, seconds: float) -> Lease | Held:
-        return _aged(*await self._do(lambda db: steps_of.take(db, name, owner, seconds), synced=False))
+    async def take(
+        self, name: str, owner: str, *, seconds: float, seen: tuple[str, int] | None = None
+    ) -> Lease | Held:
+        return _aged(*await self._do(lambda db: steps_of.take(db, name, owner, seconds, seen), synced=False))
 
     async def renew(self, lease: Lease, *, seconds: float, lapsed: bool = False) -> Lease | None:
         return _aged(*await self._do(lambda db: steps_of.renew(db, lease, seconds, lapsed), synced=False))

@@ -196,9 +196,14 @@ def unclaim(db: apsw.Connection, code_hash: bytes, owner: str) -> None:
 # -- leases -------------------------------------------------------------------------------------
 
 
-def take(db: apsw.Connection, name: str, owner: str, seconds: float) -> tuple[Lease | Held, float]:
+def take(
+    db: apsw.Connection, name: str, owner: str, seconds: float, seen: tuple[str, int] | None
+) -> tuple[Lease | Held, float]:
     """The lease, or for how long somebody has it; and when that was true, in monotonic seconds."""
     now = time.monotonic()
+    if seen is not None and not rows(db, SQL["grant_is_at"], seen):
+        left = rows(db, SQL["lease_held"], (name,))
+        return Held(name, max(0.0, left[0][0]) if left else 0.0), now
     db.execute(SQL["drop_lapsed_lease"], (name,))
     orphaned = db.changes() == 1
     if found := rows(db, SQL["take_lease"], (name, owner, seconds)):

@@ -230,7 +230,11 @@ class Refresher:
             before, entry = await self._believed(grant_id)
             if done(entry):
                 return entry
-            claim = await self._means.store.take(f"{LEASES}{grant_id}", owner, seconds=LEASE_SECONDS)
+            # Nobody holds a lease who has nothing to send: should he die, his answer would be looked for.
+            seen = grant_id, before.version
+            claim = await self._means.store.take(
+                f"{LEASES}{grant_id}", owner, seconds=LEASE_SECONDS, seen=seen
+            )
             if isinstance(claim, Lease):
                 break
             await self._wait(claim, grant_id, deadline)

@@ -108,8 +108,16 @@ class RedemptionStore(Protocol):
 class LeaseStore(Protocol):
     """Row leases, judged by the database's own clock."""
 
-    async def take(self, name: str, owner: str, *, seconds: float) -> Lease | Held:
-        """The lease, if nobody holds it now; else how long it is held. Never waits."""
+    async def take(
+        self, name: str, owner: str, *, seconds: float, seen: tuple[str, int] | None = None
+    ) -> Lease | Held:
+        """
+        The lease, if nobody holds it now; else how long it is held. Never waits.
+
+        Args:
+            seen: A grant's id and version: where it is at another by now, the lease is not taken, and is
+                told to be held for 0 seconds. Look again.
+        """
         ...
 
     async def renew(self, lease: Lease, *, seconds: float, lapsed: bool = False) -> Lease | None:

@@ -286,6 +286,22 @@ class LeaseStoreConformance(Conformance):
         assert 0.0 == await store.check(old)
         assert await store.renew(old, seconds=30) is None
 
+    async def test_a_lease_is_not_taken_by_who_saw_another_version(self, store: Store) -> None:
+        """
+        The grant was changed since, or is gone: look again. Who saw it as it is takes the lease.
+        """
+        await store.commit(Insert(a_grant(1)))
+        stored = await store.get(a_grant(1).id)
+        assert stored is not None
+        stale, gone = (stored.id, stored.version + 1), ("nobody", 1)
+        refused = [await store.take("name", "me", seconds=30, seen=seen) for seen in (stale, gone)]
+        lease = await store.take("name", "me", seconds=30, seen=(stored.id, stored.version))
+        held = await store.take("name", "you", seconds=30, seen=stale)
+
+        assert [Held("name", 0.0)] * 2 == refused
+        assert isinstance(lease, Lease)
+        assert isinstance(held, Held)
+
     async def test_a_lapsed_lease_can_be_renewed_until_it_is_taken(self, store: Store) -> None:
         """
         By its owner, who says that it may have lapsed; it is as good as before.

@@ -11,7 +11,7 @@ SELECT $1::text, $2::text, nextval('lease_versions'), false, clock_timestamp() +
     $4::int, pg_postmaster_start_time()
 WHERE NOT EXISTS (
     SELECT FROM leases AS held WHERE name = $1 AND held_until > clock_timestamp() AND {dead} IS NOT TRUE
-)
+) AND ($5::text IS NULL OR EXISTS (SELECT FROM grants WHERE id = $5::text AND version = $6::bigint))
 ON CONFLICT (name) DO UPDATE SET
     owner = excluded.owner,
     version = nextval('lease_versions'),

@@ -8,6 +8,9 @@ INSERT INTO leases (name, owner, held_until) VALUES (?1, ?2, unixepoch('subsec')
 ON CONFLICT DO NOTHING
 RETURNING version;
 
+-- name: grant_is_at
+SELECT 1 FROM grants WHERE id = ?1 AND version = ?2;
+
 -- name: lease_held
 SELECT held_until - unixepoch('subsec') FROM leases WHERE name = ?1;
 
