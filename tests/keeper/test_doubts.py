@@ -170,6 +170,29 @@ async def test_an_answer_that_the_database_took_from_the_dead_is_not_doubted(
     assert not described.uncertain
 
 
+async def test_who_was_overtaken_takes_no_lease(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Killed while holding it, a process that has nothing to send would leave a doubt behind.
+    """
+    take = town.store.take
+    overtaken: list[Lease | Held] = []
+
+    async with town.process() as (core, _), town.process() as (other, _):
+        grant = (await town.sign_in(core)).id
+        town.clock.advance(HOUR)
+
+        async def taking(name: str, owner: str, **rest: Any) -> Lease | Held:
+            monkeypatch.setattr(town.store, "take", take)
+            await other.access_token(grant)
+            overtaken.append(await take(name, owner, **rest))
+            return overtaken[0]
+
+        monkeypatch.setattr(town.store, "take", taking)
+        await core.access_token(grant)
+
+    assert ([Held], 1) == ([type(claim) for claim in overtaken], refreshes(town))
+
+
 @pytest.mark.parametrize("ahead", [5.0, -5.0])
 async def test_a_doubt_of_a_process_whose_clock_differs_ends_with_one_refresh(
     town: Town, ahead: float
