@@ -8,12 +8,13 @@ import stat
 import sys
 import time
 from base64 import b64encode
-from contextlib import closing
+from contextlib import closing, nullcontext
 
 import pytest
+import sqlalchemy
 
 from grantkeeper.adapters.dbos_engine import DbosEngine
-from grantkeeper.adapters.dbos_place import SCHEMA, options, place_of
+from grantkeeper.adapters.dbos_place import SCHEMA, options, place_of, tried_when_idle
 from grantkeeper.errors import SettingsInvalid, StoreUnavailable
 from grantkeeper.ports import Ticket
 from grantkeeper.testing.engine_play import Play
@@ -198,3 +199,30 @@ def test_every_sqlite_tells_the_time_as_dbos_wants_it(tmp_path):
         (at,) = db.execute("SELECT at FROM stamped").fetchone()
 
     assert before <= said <= at / 1000 <= time.time() + 0.01
+
+
+@pytest.mark.parametrize("tried", [True, False])
+def test_a_connection_that_lay_idle_is_tried_before_it_is_used(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, tried: bool
+) -> None:
+    """
+    The server has ended it meanwhile: another takes its place. One that was just used is believed to live.
+    """
+    monkeypatch.setattr("grantkeeper.adapters.dbos_place.IDLE_SECONDS", -1.0 if tried else 600.0)
+    url = sqlalchemy.make_url(place_of(postgres_url)).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(url, **options(place_of(postgres_url), pooled=False, size=1))
+    killer = sqlalchemy.create_engine(url)
+    tried_when_idle(engine)
+    try:
+        with engine.connect() as used:
+            pid = used.execute(sqlalchemy.text("SELECT pg_backend_pid()")).scalar()
+        with killer.connect() as other:
+            other.execute(sqlalchemy.text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+        with (
+            nullcontext() if tried else pytest.raises(sqlalchemy.exc.OperationalError),
+            engine.connect() as again,
+        ):
+            assert pid != again.execute(sqlalchemy.text("SELECT pg_backend_pid()")).scalar()
+    finally:
+        engine.dispose()
+        killer.dispose()

@@ -102,11 +102,8 @@ class Worker:
     @property
     def running(self) -> list[JobDescription]:
         """The jobs that it is at, as it last wrote them down; any thread."""
-        return (
-            []
-            if self._parts is None
-            else [described(row.job) for row in list(self._parts.runner.at.values())]
-        )
+        rows = [] if self._parts is None else list(self._parts.runner.at.values())
+        return [described(row.job) for row in rows]
 
     @property
     def ended(self) -> Mapping[JobState, int]:
