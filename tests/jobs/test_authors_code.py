@@ -6,6 +6,7 @@ import json
 import sys
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -205,3 +206,22 @@ async def test_a_worker_logs_what_was_said_and_what_was_raised(open_town: Opener
         lines["job.raised"][name] for name in ("job", "exception", "said")
     )
     assert "test_authors_code.py" in lines["job.raised"]["where"]
+
+
+async def test_an_engine_does_not_put_its_threads_in_the_place_of_ours() -> None:
+    """
+    What an author's code sends to a thread must not wait for an engine's own work, nor hold it up.
+    """
+    yard = Yard(1)
+    with ThreadPoolExecutor(1, thread_name_prefix="engine") as others:
+
+        async def work() -> str:
+            asyncio.get_running_loop().set_default_executor(others)
+            return await asyncio.to_thread(lambda: threading.current_thread().name)
+
+        try:
+            name = await yard.run(work())
+        finally:
+            yard.close()
+
+    assert name.startswith("job")
