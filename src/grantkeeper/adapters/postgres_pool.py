@@ -92,16 +92,24 @@ class PostgresPool:
             self._wake()
             raise
         self._ages[connection] = age
+        if self._closed:
+            self.give_back(connection)
+            raise StoreUnavailable("the store is closed")
         return connection
 
     async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(self._wait_seconds):
+                await self._turn()
+        except TimeoutError as error:
+            raise StoreUnavailable("all connections to the database are in use", retry_after=1.0) from error
+
+    async def _turn(self) -> None:
+        """Wait until a connection came back or ended, and nobody who came before needs it."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
         try:
-            async with asyncio.timeout(self._wait_seconds):
-                await turn
-        except TimeoutError as error:
-            raise StoreUnavailable("all connections to the database are in use", retry_after=1.0) from error
+            await turn
         except BaseException:
             if turn.done() and not turn.cancelled():
                 self._wake()  # It was our turn; now it is the next one's.
@@ -125,6 +133,8 @@ class PostgresPool:
 
     def give_back(self, connection: Connection, *, broken: bool = False) -> None:
         """Let others use it; one that is *broken* or out of date is thrown away."""
+        if connection not in self._ages:
+            return  # Closing took it away.
         if broken or self._closed or connection.is_closed() or self._ages[connection] != self._age:
             self._forget(connection)
         else:
@@ -157,14 +167,30 @@ class PostgresPool:
         return self._open
 
     async def close(self) -> None:
-        """Give away no more; say goodbye on those that are idle. Those in use end when they come back."""
+        """
+        Give away no more, and leave none behind: those in use end when they come back, or after
+        `PARTING_SECONDS`, which tells whoever uses one that it was lost.
+        """
         self._closed = True
         for turn in self._waiting:
             if not turn.done():
                 turn.set_result(None)
         while self._idle:
             self._forget(self._idle.pop().connection)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PARTING_SECONDS):
+                await self._end()
+        while self._ages:
+            connection, _ = self._ages.popitem()
+            self._open -= 1
+            connection.terminate()
+        await self._end()  # Of what is being made, which has a limit of its own.
         await asyncio.gather(*self._parting)
+
+    async def _end(self) -> None:
+        while self._open:
+            await self._turn()
+        self._wake()  # Another may be closing too.
 
 
 async def goodbye(connection: Connection) -> None:
