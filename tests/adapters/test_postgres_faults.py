@@ -296,7 +296,7 @@ async def test_closing_leaves_no_connection_behind(patient: PostgresStore) -> No
     reading = [asyncio.ensure_future(patient.get(mine.id)) for _ in range(100)]
     while not patient._pool._waiting:
         await asyncio.sleep(0)
-    await patient.close()
+    await patient._pool.close()
     size = patient._pool.size
     results = await asyncio.gather(*reading, return_exceptions=True)
     gc.collect()  # What nobody closed would be told now.
