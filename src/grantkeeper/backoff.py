@@ -29,28 +29,33 @@ def pause(attempt: int, roll: float, retry_after: float | None = None) -> float:
     """
     ceiling = min(FIRST_PAUSE * 2.0 ** min(attempt - 1, 16), LONGEST_PAUSE)
     own = ceiling / 2 + ceiling / 2 * roll
+    return _at_least(own, retry_after)
+
+
+def _at_least(own: float, retry_after: float | None) -> float:
     return own if retry_after is None else max(own, min(retry_after, LONGEST_RETRY_AFTER))
 
 
-def revocation_pause(attempt: int, roll: float) -> float:
-    """Seconds until the issuer is told again of a revocation: seconds at first, at most six hours."""
+def revocation_pause(attempt: int, roll: float, retry_after: float | None = None) -> float:
+    """Seconds until the issuer is told again of a revocation, as `pause`; at most six hours."""
     ceiling = min(10.0 * 2.0 ** min(attempt - 1, 16), 6 * 3600.0)
-    return ceiling / 2 + ceiling / 2 * roll
+    return _at_least(ceiling / 2 + ceiling / 2 * roll, retry_after)
 
 
 PROBE_PAUSES = (60.0, 300.0, 1800.0, 6 * 3600.0)
 """Seconds until a grant in doubt that nobody asks for is probed again, by how often that has failed."""
 
 
-def probe_pause(attempt: int, roll: float) -> float:
+def probe_pause(attempt: int, roll: float, retry_after: float | None = None) -> float:
     """
     Seconds until the next background probe of a grant in doubt.
 
     Args:
         attempt: How many probes met trouble that passes, from 1.
         roll: A number in [0, 1); half as much again is spread over it.
+        retry_after: As in `pause`.
     """
-    return PROBE_PAUSES[min(attempt, len(PROBE_PAUSES)) - 1] * (1.0 + roll / 2)
+    return _at_least(PROBE_PAUSES[min(attempt, len(PROBE_PAUSES)) - 1] * (1.0 + roll / 2), retry_after)
 
 
 REVOCATIONS_PER_SECOND: Mapping[Provider, float] = {Provider.GOOGLE: 10.0, Provider.OIDC: 5.0}

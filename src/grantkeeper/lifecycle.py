@@ -199,7 +199,11 @@ def keep_alive_at(grant: Grant) -> datetime | None:
     Counted from the start of the week of its last refresh, so that the value, which an index holds,
     changes once a week and not with every refresh; spread by the id over two weeks, so that a
     million users who came on one day are not refreshed on one day.
+
+    A blocked grant is due when it is to be probed: an administrator tells nobody that he allowed it.
     """
+    if grant.state is GrantState.BLOCKED and grant.refresh_token is not None:
+        return grant.probe_at
     if grant.state is not GrantState.ACTIVE or grant.refresh_token is None:
         return None
     last = max(filter(None, (grant.refreshed_at, grant.consented_at)), default=grant.created_at)

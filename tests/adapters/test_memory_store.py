@@ -7,7 +7,7 @@ import pytest
 import grantkeeper.testing
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.retention import FEED_SECONDS, LEASE_SECONDS, PACE_SECONDS
-from grantkeeper.model import Change, Lease
+from grantkeeper.model import SOUGHT_LEASES, Change, Lease
 from grantkeeper.ports import Insert
 from grantkeeper.testing.conformance import StoreConformance
 from grantkeeper.testing.conformance_rest import heard
@@ -82,17 +82,23 @@ async def test_a_long_feed_is_swept_whatever_its_age(monkeypatch: pytest.MonkeyP
 async def test_leases_long_past_are_forgotten() -> None:
     """
     A lease that nobody gave back goes some minutes after its end; its version is not used again.
+
+    But for those whose orphans are somebody's work.
     """
     hand = Hand()
     store = MemoryStore(monotonic=hand)
     lapsed = await store.take("lapsed", "me", seconds=60)
+    for name in SOUGHT_LEASES:
+        await store.take(f"{name}1", "me", seconds=60)
     hand.seconds += 60 + LEASE_SECONDS - 1
     young = await store.sweep(NOW)
     hand.seconds += 1
     old = await store.sweep(NOW)
     again = await store.take("lapsed", "you", seconds=60)
+    orphans = [await store.orphans(name) for name in SOUGHT_LEASES]
 
     assert (0, 1) == (young, old)
+    assert [[f"{name}1"] for name in SOUGHT_LEASES] == orphans
     assert isinstance(lapsed, Lease)
     assert isinstance(again, Lease)
     assert again.version > lapsed.version

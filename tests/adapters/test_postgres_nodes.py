@@ -9,9 +9,9 @@ import pytest
 
 from grantkeeper.adapters import postgres_feed
 from grantkeeper.adapters.postgres import PostgresStore, open_postgres
-from grantkeeper.adapters.retention import PACE_SECONDS
+from grantkeeper.adapters.retention import LEASE_SECONDS, PACE_SECONDS
 from grantkeeper.errors import StoreConflict, StoreUnavailable
-from grantkeeper.model import Change, Held, Job, JobState, Lease, Order
+from grantkeeper.model import SOUGHT_LEASES, Change, Held, Job, JobState, Lease, Order
 from grantkeeper.ports import Delete, Insert, JobQuery, PutToken, Release, Replace, WakeJobs
 from grantkeeper.testing.conformance_base import outcomes, saved
 from grantkeeper.testing.conformance_rest import heard, named
@@ -496,3 +496,21 @@ async def test_jobs_are_told_while_their_grant_goes(stores: list[PostgresStore])
 
         assert [None] * 3 == results
     assert [] == await stores[0].erased_jobs()
+
+
+async def test_leases_long_past_are_forgotten(stores: list[PostgresStore], other: asyncpg.Connection) -> None:
+    """
+    A lease that nobody gave back goes some minutes after its end; not those whose orphans are work.
+    """
+    sought = [f"{name}1" for name in SOUGHT_LEASES]
+    for name in ("lapsed", *sought):
+        await stores[0].take(name, "me", seconds=0)
+    young = await stores[0].sweep(NOW)
+    await other.execute(
+        "UPDATE leases SET held_until = held_until - make_interval(secs => $1)", LEASE_SECONDS
+    )
+    old = await stores[1].sweep(NOW)
+    orphans = [await stores[1].orphans(name) for name in SOUGHT_LEASES]
+
+    assert (0, 1) == (young, old)
+    assert [[name] for name in sought] == orphans

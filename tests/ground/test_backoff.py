@@ -72,6 +72,19 @@ def test_the_issuer_is_told_of_a_revocation_after_seconds_and_within_six_hours(a
 
 
 @given(ATTEMPTS, ROLLS)
+def test_what_the_issuer_asks_for_is_obeyed_within_an_hour(attempt, roll):
+    """
+    For revocations and probes as for refreshes: nobody waits until 2058 because a header says so.
+    """
+    for pause_of in (revocation_pause, probe_pause):
+        own = pause_of(attempt, roll)
+
+        assert own == pause_of(attempt, roll, 0.0)
+        assert max(own, 900.0) == pause_of(attempt, roll, 900.0)
+        assert max(own, LONGEST_RETRY_AFTER) == pause_of(attempt, roll, 1e9)
+
+
+@given(ATTEMPTS, ROLLS)
 def test_a_doubtful_grant_is_probed_less_and_less_often(attempt, roll):
     """
     By the table, spread over half as much again; the last line is for all that follow.

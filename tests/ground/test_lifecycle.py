@@ -290,7 +290,9 @@ def test_a_grant_is_due_five_months_after_its_last_refresh():
     assert 143 * DAY <= due - (NOW - DAY) < 164 * DAY
     assert due == keep_alive_at(consented(10 * DAY, 9 * DAY + HOUR))
     assert keep_alive_at(consented(DAY, consented_at=None)) is not None
-    assert keep_alive_at(consented(DAY, state=S.BLOCKED)) is None
+    assert keep_alive_at(consented(DAY, state=S.NEEDS_CONSENT)) is None
+    assert NOW == keep_alive_at(consented(DAY, state=S.BLOCKED, probe_at=NOW))
+    assert keep_alive_at(consented(DAY, state=S.BLOCKED, probe_at=NOW, refresh_token=None)) is None
     assert keep_alive_at(consented(DAY, refresh_token=None)) is None
 
 

@@ -12,12 +12,12 @@ from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
 from grantkeeper.errors import ConsentRequired, StoreUnavailable
 from grantkeeper.jobs.definition import by_name
-from grantkeeper.jobs.liveness import LEASE, PREFIX, Liveness
+from grantkeeper.jobs.liveness import LEASE, Liveness
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.row import TakenOver
 from grantkeeper.jobs.runner import Runner
 from grantkeeper.jobs.yard import Yard
-from grantkeeper.model import Job, JobState, Lease, Order
+from grantkeeper.model import WORKER_LEASES, Job, JobState, Lease, Order
 from grantkeeper.ports import Insert, Suspended
 from grantkeeper.testing import ManualClock, SeededDice
 from grantkeeper.testing.records import a_grant, a_job
@@ -239,7 +239,7 @@ async def test_a_worker_lives_as_long_as_it_has_its_lease() -> None:
     clock.tick(LEASE + 1)
     lapsed = await liveness.lives()
     clock.tick(LEASE + 1)
-    taken = await store.take(PREFIX + "worker", "another", seconds=LEASE)
+    taken = await store.take(WORKER_LEASES + "worker", "another", seconds=LEASE)
     after = await liveness.lives()
     await liveness.stop(idle=True)
 
@@ -268,19 +268,19 @@ async def test_workers_outlive_a_store_that_was_away(monkeypatch: pytest.MonkeyP
     workers = [a_worker(store, clock, executor, lost) for executor in ("first", "second")]
     for worker in workers:
         await worker.start()
-    dead = await store.take(PREFIX + "dead", "dead", seconds=LEASE)
+    dead = await store.take(WORKER_LEASES + "dead", "dead", seconds=LEASE)
     store.away = True
     clock.tick(LEASE + 1)
     await asyncio.sleep(2 * times["SILENCE"])
     store.away = False
     await asyncio.sleep(0.2)
-    left_alone = await store.orphans(PREFIX)
+    left_alone = await store.orphans(WORKER_LEASES)
     async with asyncio.timeout(10):
-        while await store.orphans(PREFIX):
+        while await store.orphans(WORKER_LEASES):
             await asyncio.sleep(0.01)
     for worker in workers:
         await worker.stop(idle=True)
 
     assert isinstance(dead, Lease)
-    assert [PREFIX + "dead"] == left_alone
+    assert [WORKER_LEASES + "dead"] == left_alone
     assert [] == lost

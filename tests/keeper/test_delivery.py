@@ -1,5 +1,6 @@
 """Nothing that the issuer answered is lost between its answer and the store."""
 
+import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grantkeeper.adapters.journal import FileJournal
+from grantkeeper.adapters.journal import FileJournal, MemoryJournal
 from grantkeeper.adapters.keyset import Keyset
 from grantkeeper.adapters.sealing import KeysetSealer
 from grantkeeper.errors import (
@@ -17,6 +18,7 @@ from grantkeeper.errors import (
     OutcomeUnknown,
     StoreUnavailable,
 )
+from grantkeeper.keeper.custody import LONGEST_REST
 from grantkeeper.model import GrantState, JournalKind, Reason
 from tests.keeper.delivery_kit import KEY, Killed, Stops, Town
 
@@ -116,6 +118,32 @@ async def test_a_token_is_not_sent_while_its_answer_waits_here(tmp_path: Path) -
 
 async def ticks(town: Town) -> None:
     town.clock.tick(0.6)
+
+
+async def test_others_wait_for_a_journal_whose_process_is_at_rest(tmp_path: Path) -> None:
+    """
+    The store is back, and another node is asked before ours has looked again: it must not send the old token.
+    """
+    town = Town(tmp_path, rotates=True)
+    async with (
+        town.process() as (one, stops),
+        town.process(journal=MemoryJournal()) as (other, _),
+    ):
+        grant = (await town.sign_in(one)).id
+        town.clock.advance(HOUR)
+        cut_off_after_answer(town, stops)
+        with pytest.raises(StoreUnavailable):
+            await one.access_token(grant)
+        town.lapse()
+        stops.away = False
+        asking = asyncio.ensure_future(other.access_token(grant))
+        await asyncio.sleep(LONGEST_REST)
+        delivered = await one._deliverer.once()
+        token = await asking
+
+    assert delivered
+    assert "MARKER-access-2" == token.reveal()
+    assert ["authorization_code", "refresh_token"] == town.issuer.asked
 
 
 async def test_a_sign_in_that_could_not_be_stored_is_told_once_it_is(town: Town) -> None:

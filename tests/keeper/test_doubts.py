@@ -1,6 +1,8 @@
 """Doubts end: refreshes left by the dead, tokens that may be spent, databases brought back from a backup."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -8,19 +10,27 @@ from typing import Any
 
 import pytest
 
+from grantkeeper.adapters.retention import LEASE_SECONDS
 from grantkeeper.backoff import PROBE_PAUSES
-from grantkeeper.errors import ConsentRequired, IssuerUnavailable
+from grantkeeper.errors import ConsentRequired, IssuerUnavailable, StoreUnavailable
+from grantkeeper.keeper import refresh
 from grantkeeper.keeper.doubts import OWN_CHANCE, RESTORED
 from grantkeeper.library.core import KeeperCore
 from grantkeeper.lifecycle import UNCERTAIN
 from grantkeeper.model import GrantState, Held, Lease, Reason
 from grantkeeper.ports import PutToken, Step
-from tests.keeper.delivery_kit import KEY, Town
+from tests.keeper.delivery_kit import KEY, Stops, Town
 
 pytestmark = pytest.mark.anyio
 
 BOTH = pytest.mark.parametrize("rotates", [False, True], ids=["google", "rotating"])
 HOUR = timedelta(hours=1)
+
+
+@pytest.fixture(autouse=True)
+def _no_other_journals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has a journal here that would be waited for."""
+    monkeypatch.setattr(refresh, "OTHERS_GRACE", 0.1)
 
 
 @pytest.fixture
@@ -84,6 +94,59 @@ async def test_a_doubted_token_that_is_refused_says_why(tmp_path: Path, rotates:
     reason = Reason.ANSWER_LOST if rotates else Reason.REVOKED
     assert (reason, reason) == (caught.value.reason, described.reason)
     assert not described.uncertain
+
+
+async def test_however_late_it_is_what_the_dead_left_is_known(tmp_path: Path) -> None:
+    """
+    All nodes were down for a quarter of an hour, and the sweep comes first: the doubt is not swept away.
+    """
+    town = Town(tmp_path, rotates=True)
+    async with town.process() as (core, _):
+        grant = await left_by_the_dead(town, core)
+        town.clock.tick(LEASE_SECONDS + 60.0)
+        await core._sweep()
+        town.issuer.good.clear()
+
+        with pytest.raises(ConsentRequired) as caught:
+            await core.access_token(grant)
+
+    assert Reason.ANSWER_LOST == caught.value.reason
+
+
+@pytest.mark.parametrize("last", [1, 2, 3])
+async def test_who_cannot_store_the_doubt_does_not_give_the_lease_back(tmp_path: Path, last: int) -> None:
+    """
+    The store goes away after so many steps: the next one who comes must still hear of the dead.
+    """
+    town = Town(tmp_path, rotates=True)
+    async with town.process() as (core, stops):
+        grant = await left_by_the_dead(town, core)
+        town.issuer.good.clear()
+        taken = town.store.take
+        left = []
+
+        async def take(name: str, *args: Any, **named: Any) -> Any:
+            claim = await taken(name, *args, **named)
+            if isinstance(claim, Lease) and claim.orphaned:
+                left.append(stops.steps + last)
+            return claim
+
+        async def step(name: str, call: Callable[[], Any]) -> Any:
+            # Away for one step only: it is back when the lease is to be given back.
+            stops.away = bool(left) and stops.steps + 1 == left[0]
+            return await Stops.step(stops, name, call)
+
+        town.store.take = take  # type: ignore[method-assign]
+        stops.step = step  # type: ignore[method-assign]
+        with suppress(StoreUnavailable, ConsentRequired):
+            await core.access_token(grant)
+        del stops.step
+        stops.away = False
+        town.lapse()
+        with pytest.raises(ConsentRequired) as caught:
+            await core.access_token(grant)
+
+    assert Reason.ANSWER_LOST == caught.value.reason
 
 
 async def test_a_refresh_that_nobody_asks_for_again_is_found(town: Town) -> None:

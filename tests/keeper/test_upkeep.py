@@ -9,7 +9,7 @@ import pytest
 
 from grantkeeper.adapters.dice import SystemDice
 from grantkeeper.adapters.memory import MemoryStore
-from grantkeeper.errors import ConsentRequired, StoreUnavailable
+from grantkeeper.errors import ConsentRequired, GrantBlocked, StoreUnavailable
 from grantkeeper.issuer import Issuer
 from grantkeeper.keeper.history import tally_of
 from grantkeeper.keeper.keep_alive import KeepAlive
@@ -224,6 +224,32 @@ async def test_one_that_cannot_be_refreshed_holds_up_no_other(
     assert 2 == sum(at is not None for at in refreshed)
     assert GrantState.NEEDS_CONSENT == (await core.grant(grants[2])).state
     assert [] == await core.store.idle(core.clock.now())
+
+
+async def test_a_blocked_grant_is_probed_every_day_and_is_back_when_it_may(
+    core: KeeperCore, google_emulator: GoogleEmulator
+) -> None:
+    """
+    Nobody has to ask for it: an administrator who allows the app tells nobody.
+    """
+    grant = await signed_in(core, google_emulator, "ada@example.com")
+    google_emulator.advance(3700)
+    google_emulator.fault("token", "admin_policy_enforced")
+    with pytest.raises(GrantBlocked):
+        await core.access_token(grant)
+    keep = KeepAlive(core.means, core._refresher)
+    asked = []
+    for _ in range(4):
+        google_emulator.advance(DAY / 2 + 60)
+        await keep.some()
+        asked.append(core.counters["keep_alive", "grant_blocked"])
+    still = (await core.grant(grant)).state
+    google_emulator.heal()
+    google_emulator.advance(DAY)
+    await keep.some()
+
+    assert [0, 1, 1, 2] == asked
+    assert (GrantState.BLOCKED, GrantState.ACTIVE) == (still, (await core.grant(grant)).state)
 
 
 # -- ends -----------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECOND
 from grantkeeper.errors import StoreConflict, StoreUnavailable
 from grantkeeper.lifecycle import keep_alive_at
 from grantkeeper.model import (
+    SOUGHT_LEASES,
     AuditEvent,
     Caller,
     Change,
@@ -414,7 +415,11 @@ class MemoryStore(MemoryJobs):
         went = len(codes) + len(dead) + self._tables.drop_ended(now, limit)
         went += _sweep(self._tables.once, lambda _, kept: kept[1] <= now, limit)
         went += _sweep(self._tables.nodes, lambda _, node: node[1] <= moment - NODE_SECONDS, limit)
-        went += _sweep(self._tables.leases, lambda _, held: held.until <= moment - LEASE_SECONDS, limit)
+        went += _sweep(
+            self._tables.leases,
+            lambda name, held: held.until <= moment - LEASE_SECONDS and not name.startswith(SOUGHT_LEASES),
+            limit,
+        )
         for ends in (self._tables.paces, self._tables.pauses):
             went += _sweep(ends, lambda _, end: end <= moment - PACE_SECONDS, limit)
         went += _sweep(

@@ -40,6 +40,7 @@ from grantkeeper.adapters.records import (
 from grantkeeper.adapters.retention import FEED_ROWS, FEED_SECONDS, LEASE_SECONDS, NODE_SECONDS, PACE_SECONDS
 from grantkeeper.errors import StoreConflict, StoreUnavailable
 from grantkeeper.model import (
+    SOUGHT_LEASES,
     AuditEvent,
     Caller,
     DataKey,
@@ -353,7 +354,7 @@ class PostgresStore(PostgresJobs):
             ("sweep_redemptions", instant(now), limit),
             ("sweep_tokens", instant(now), limit),
             ("sweep_once", instant(now), limit),
-            ("sweep_leases", float(LEASE_SECONDS), limit),
+            ("sweep_leases", float(LEASE_SECONDS), limit, SOUGHT_LEASES),
             ("sweep_nodes", float(NODE_SECONDS)),
             ("sweep_jobs", instant(now), limit),
             ("sweep_paces", float(PACE_SECONDS), limit),

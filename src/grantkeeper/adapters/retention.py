@@ -8,7 +8,7 @@ NODE_SECONDS = 3600
 """A node that was not heard for this long is gone."""
 
 LEASE_SECONDS = 600
-"""A lease that ended this long ago was never given back: its owner is dead."""
+"""A lease that ended this long ago was never given back: its owner is dead. See `SOUGHT_LEASES`."""
 
 PACE_SECONDS = 60
 """A rate that is full again, or a pause that is over, for this long says nothing any more."""

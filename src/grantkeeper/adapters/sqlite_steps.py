@@ -5,6 +5,7 @@ Everything here takes the writer's connection, runs a few statements and
 returns; the transaction around it belongs to `grantkeeper.adapters.sqlite_writer`.
 """
 
+import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -34,6 +35,7 @@ from grantkeeper.adapters.schema import column_parts, statements
 from grantkeeper.adapters.sqlite_file import rows
 from grantkeeper.errors import StoreConflict
 from grantkeeper.model import (
+    SOUGHT_LEASES,
     AuditEvent,
     Caller,
     DataKey,
@@ -344,7 +346,7 @@ def sweep(db: apsw.Connection, now: datetime, limit: int) -> int:
     before = db.total_changes()
     for name in ("sweep_redemptions", "sweep_tokens", "sweep_once"):
         db.execute(SQL[name], (instant(now), limit))
-    db.execute(SQL["sweep_leases"], (LEASE_SECONDS, limit))
+    db.execute(SQL["sweep_leases"], (LEASE_SECONDS, limit, json.dumps(SOUGHT_LEASES)))
     db.execute(SQL["sweep_nodes"], (NODE_SECONDS,))
     for name in ("sweep_paces", "sweep_pauses"):
         db.execute(SQL[name], (PACE_SECONDS, limit))

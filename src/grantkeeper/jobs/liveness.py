@@ -11,10 +11,9 @@ from contextlib import suppress
 
 from grantkeeper.errors import GrantkeeperError, StoreConflict, StoreUnavailable
 from grantkeeper.jobs.means import Means
-from grantkeeper.model import Lease
+from grantkeeper.model import WORKER_LEASES, Lease
 from grantkeeper.ports import Release
 
-PREFIX = "worker:"
 LEASE = 6.0
 RENEWED_AFTER = 1.5
 LOOK_EVERY = 1.0
@@ -49,7 +48,7 @@ class Liveness:
             StoreUnavailable: It cannot be had now.
         """
         claim = await self._means.store.take(
-            PREFIX + self._means.executor, self._means.executor, seconds=LEASE
+            WORKER_LEASES + self._means.executor, self._means.executor, seconds=LEASE
         )
         if not isinstance(claim, Lease):
             raise StoreUnavailable("another worker has our name", retry_after=LEASE)
@@ -111,7 +110,7 @@ class Liveness:
     async def once(self) -> int:
         """Have the engine run again what dead workers were at; how many jobs that were."""
         store, count = self._means.store, 0
-        orphans = await store.orphans(PREFIX)
+        orphans = await store.orphans(WORKER_LEASES)
         now = asyncio.get_running_loop().time()
         if now > self._heard_at + SILENCE:
             self._trusts_at = now + BACK
@@ -119,13 +118,13 @@ class Liveness:
         if now < self._trusts_at:
             return 0
         for name in orphans:
-            if name == PREFIX + self._means.executor:
+            if name == WORKER_LEASES + self._means.executor:
                 # `_keep` renews it, or finds out that it is lost.
                 continue
             claim = await store.take(name, self._means.executor, seconds=LEASE)
             if not isinstance(claim, Lease):
                 continue
-            dead = name.removeprefix(PREFIX)
+            dead = name.removeprefix(WORKER_LEASES)
             found = await self._means.engine.recover(dead)
             await store.commit(Release(claim))
             self._means.tell("worker.dead", level=logging.WARNING, executor=dead, jobs=found)

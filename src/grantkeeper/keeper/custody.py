@@ -27,6 +27,9 @@ T = TypeVar("T")
 LONGEST_PAUSE = 0.5
 """Seconds between two tries of a store that fails; a caller waits."""
 
+LONGEST_REST = 1.5
+"""Seconds between two tries to deliver while the store stays away, at most."""
+
 TELL_AGAIN = 5.0
 """Seconds after which a caller may ask again for what is in a journal."""
 

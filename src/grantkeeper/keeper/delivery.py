@@ -11,7 +11,7 @@ import logging
 from contextlib import suppress
 
 from grantkeeper.errors import ClientUnknown, GrantkeeperError, SealBroken, StoreUnavailable
-from grantkeeper.keeper.custody import Custody, Redelivery
+from grantkeeper.keeper.custody import LONGEST_REST, Custody, Redelivery
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.refresh import Refresher
 from grantkeeper.keeper.refreshed import Refreshed
@@ -23,9 +23,6 @@ EVERY = 0.5
 
 ADOPT_EVERY = 10.0
 """Seconds between two looks for journals of processes that died."""
-
-LONGEST_REST = 2.0
-"""Seconds between two tries while the store stays away, at most."""
 
 
 class Deliverer:
@@ -130,7 +127,7 @@ class Deliverer:
     async def _run(self) -> None:
         rest, adopted_at = 0.0, self._means.clock.monotonic()
         while True:
-            await asyncio.sleep(rest * (0.75 + self._means.dice.roll() / 2))
+            await asyncio.sleep(rest * (1.0 - self._means.dice.roll() / 2))
             try:
                 now = self._means.clock.monotonic()
                 again = now - adopted_at >= ADOPT_EVERY

@@ -16,8 +16,8 @@ from grantkeeper.backoff import probe_pause
 from grantkeeper.errors import GrantkeeperError, IssuerUnavailable, StoreUnavailable
 from grantkeeper.keeper.cache import Cache
 from grantkeeper.keeper.means import Means
-from grantkeeper.keeper.refresh import LEASES, Refresher
-from grantkeeper.model import Grant
+from grantkeeper.keeper.refresh import Refresher
+from grantkeeper.model import REFRESH_LEASES, Grant
 
 ORPHANS_A_ROUND = 100
 PROBES_A_ROUND = 50
@@ -53,9 +53,9 @@ class Doubts:
         Raises:
             StoreUnavailable: The store failed; the next round goes on.
         """
-        orphans = await self._means.store.orphans(LEASES, limit=ORPHANS_A_ROUND)
+        orphans = await self._means.store.orphans(REFRESH_LEASES, limit=ORPHANS_A_ROUND)
         for name in orphans:
-            await self._refresher.suspect(name.removeprefix(LEASES))
+            await self._refresher.suspect(name.removeprefix(REFRESH_LEASES))
         await self._probe(await self._due())
         return len(orphans) == ORPHANS_A_ROUND or self._after is not None
 
@@ -93,7 +93,7 @@ class Doubts:
                 away.add(grant.client_id)
             if error.retry:
                 attempt = self._resting.pop(grant.id, (0, 0.0))[0] + 1
-                wait = max(probe_pause(attempt, self._means.dice.roll()), error.retry_after or 0.0)
+                wait = probe_pause(attempt, self._means.dice.roll(), error.retry_after)
                 self._resting[grant.id] = (attempt, self._means.clock.monotonic() + wait)
                 while len(self._resting) > REMEMBERED:
                     self._resting.popitem(last=False)

@@ -79,7 +79,8 @@ class Follower:
                 await asyncio.sleep(PAUSE)
                 continue
             for change in news.changes:
-                after = max(after, change.seq)
+                # "All" begins anew where it says, which is earlier when a database has lost its last changes.
+                after = change.seq if change.kind == "all" else max(after, change.seq)
                 self._tell(change.kind, change.id)
             # After the changes are obeyed, not before: a node is as young as what it has done.
             self._heard_at = self._means.clock.monotonic() - news.age

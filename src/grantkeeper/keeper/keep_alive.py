@@ -1,5 +1,6 @@
 """
 Refreshing what nobody uses, before the issuer drops it for that: Google ends a token after six months.
+And what is blocked, once a day: whether it still is, only a refresh can say.
 
 A chore of one process at a time, at a rate that grows with the backlog. The
 store keeps the day at which each grant is due, so that a round reads only what

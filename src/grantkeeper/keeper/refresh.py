@@ -24,13 +24,22 @@ from grantkeeper.errors import (
 )
 from grantkeeper.keeper.asking import Asking
 from grantkeeper.keeper.cache import Cache, Entry, LiveToken
-from grantkeeper.keeper.custody import TELL_AGAIN, Custody
+from grantkeeper.keeper.custody import LONGEST_REST, TELL_AGAIN, Custody
 from grantkeeper.keeper.feed import SILENCE, Follower
 from grantkeeper.keeper.means import LEASE_SECONDS, REFRESH_LIMIT, STORE_LIMIT, Means
 from grantkeeper.keeper.refreshed import Answers
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.lifecycle import stale_margin
-from grantkeeper.model import Grant, GrantState, Held, JournalKind, Lease, Provider, StoredToken
+from grantkeeper.model import (
+    REFRESH_LEASES,
+    Grant,
+    GrantState,
+    Held,
+    JournalKind,
+    Lease,
+    Provider,
+    StoredToken,
+)
 from grantkeeper.ports import Release
 from grantkeeper.protocol.scopes import Scopes, scope_key, wire
 
@@ -42,10 +51,13 @@ POLL_SECONDS = 0.25
 """A waiter looks again this often even if the feed says nothing."""
 
 GRACE = 1.0
-"""Seconds for the journal of a process that was only cut off to deliver what it has."""
+"""Seconds that a caller waits for our own journal to deliver what it has of the grant."""
 
-LEASES = "refresh:"
-"""How the names of refresh leases begin; a grant id follows."""
+OTHERS_GRACE = LONGEST_REST + STORE_LIMIT
+"""
+Seconds for the journal of a process that was only cut off to do the same: when the store comes back it
+may be at rest, or in the middle of a try that began before.
+"""
 
 WAIT_LIMIT = LEASE_SECONDS + 5.0
 
@@ -233,17 +245,19 @@ class Refresher:
             # Nobody holds a lease who has nothing to send: should he die, his answer would be looked for.
             seen = grant_id, before.version
             claim = await self._means.store.take(
-                f"{LEASES}{grant_id}", owner, seconds=LEASE_SECONDS, seen=seen
+                f"{REFRESH_LEASES}{grant_id}", owner, seconds=LEASE_SECONDS, seen=seen
             )
             if isinstance(claim, Lease):
                 break
             await self._wait(claim, grant_id, deadline)
         lease: Lease | None = claim
+        told = not claim.orphaned
         try:
             # Again, now that nobody else writes: the row read before the lease may be old.
             grant, entry = await self._read(grant_id)
             if claim.orphaned:
                 grant, entry = await self._suspect(before, grant)
+                told = True
             if done(entry):
                 return entry
             await self._asking.refresh(grant, claim, scopes)
@@ -253,8 +267,10 @@ class Refresher:
             if lease is not None:
                 # It failed, or the row had news: what memory says is not to be believed.
                 self._cache.drop(grant_id)
-                with suppress(StoreUnavailable, StoreConflict):
-                    await self._means.store.commit(Release(lease))
+                # Given back while nobody knows of the doubt, it would be forgotten: then it is left to lapse.
+                if told:
+                    with suppress(StoreUnavailable, StoreConflict):
+                        await self._means.store.commit(Release(lease))
 
     async def _delivered(self, grant_id: str) -> None:
         """
@@ -281,7 +297,7 @@ class Refresher:
         # Before the lease, as in a flight: what is stored from here on is not lost.
         grant = await self._means.store.get(grant_id)
         claim = await self._means.store.take(
-            f"{LEASES}{grant_id}", self._means.owner(), seconds=LEASE_SECONDS
+            f"{REFRESH_LEASES}{grant_id}", self._means.owner(), seconds=LEASE_SECONDS
         )
         if not isinstance(claim, Lease):
             return  # Somebody is at it.
@@ -300,7 +316,7 @@ class Refresher:
         """
         rotates = self._means.client_of(grant.client_id).provider is not Provider.GOOGLE
         if rotates and grant.refreshed_at == before.refreshed_at:
-            await self._follower.changed(grant.id, GRACE)
+            await self._follower.changed(grant.id, OTHERS_GRACE)
         await self._asking.doubt(before)
         return await self._read(grant.id)
 

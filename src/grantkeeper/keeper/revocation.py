@@ -170,8 +170,7 @@ class Revoker:
 
     async def _postpone(self, grant: Grant, error: GrantkeeperError, hold: timedelta | None) -> None:
         """Set the day of the next try."""
-        wait = revocation_pause(grant.revocation_attempts + 1, self._means.dice.roll())
-        wait = max(wait, error.retry_after or 0.0)
+        wait = revocation_pause(grant.revocation_attempts + 1, self._means.dice.roll(), error.retry_after)
         due = self._means.clock.now() + (timedelta(seconds=wait) if hold is None else hold)
 
         def later(row: Grant) -> list[Step]:

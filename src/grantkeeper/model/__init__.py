@@ -17,11 +17,23 @@ from grantkeeper.model.grant import Grant, GrantState, IdentitySource, Reason, S
 from grantkeeper.model.identity import Identity, Profile, Subject
 from grantkeeper.model.job import ENDED, Job, JobState, Order
 from grantkeeper.model.keys import DataKey, JournalEntry, JournalKind, KeyKind, SigningKey
-from grantkeeper.model.nodes import Change, Held, Lease, News, Node
+from grantkeeper.model.nodes import (
+    REFRESH_LEASES,
+    SOUGHT_LEASES,
+    WORKER_LEASES,
+    Change,
+    Held,
+    Lease,
+    News,
+    Node,
+)
 from grantkeeper.model.redemption import Redemption, RedemptionState
 
 __all__ = [
     "ENDED",
+    "REFRESH_LEASES",
+    "SOUGHT_LEASES",
+    "WORKER_LEASES",
     "AuditEvent",
     "Caller",
     "Change",

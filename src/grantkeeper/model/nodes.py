@@ -3,6 +3,18 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+REFRESH_LEASES = "refresh:"
+"""How the names of leases on refreshes begin; a grant id follows."""
+
+WORKER_LEASES = "worker:"
+"""How the names of leases of workers begin; the executor's id follows."""
+
+SOUGHT_LEASES = (REFRESH_LEASES, WORKER_LEASES)
+"""
+Their orphans are looked for and given back by who has seen to what the dead left, however late that is:
+no sweep forgets them. Other names are forgotten when they lapsed long ago.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Lease:

@@ -59,7 +59,7 @@ class GrantStore(Protocol):
 
     async def idle(self, now: datetime, *, after: datetime | None = None, limit: int = 100) -> list[Grant]:
         """
-        Grants to be refreshed by *now* lest they die unused, the longest due first.
+        Grants to be refreshed by *now* lest they die unused or stay blocked, the longest due first.
 
         Which and when is `grantkeeper.lifecycle.keep_alive_at`.
 

@@ -142,7 +142,11 @@ class Upkeep(Protocol):
         ...
 
     async def sweep(self, now: datetime, *, limit: int = 1000) -> int:
-        """Drop at most *limit* rows of each kind that are past their end; how many went."""
+        """
+        Drop at most *limit* rows of each kind that are past their end; how many went.
+
+        Leases named as in `grantkeeper.model.SOUGHT_LEASES` stay until somebody has given them back.
+        """
         ...
 
     async def due_revocations(self, now: datetime, *, limit: int = 100) -> list[Grant]:

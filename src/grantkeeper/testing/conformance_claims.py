@@ -186,7 +186,9 @@ class RedemptionStoreConformance(Conformance):
         await store.commit(Settle(replace(settled(claim), owner=heir)))
 
         assert 1 == taken.count(True)
-        assert replace(answered, owner=heir) == held
+        # On a slow machine its short time may be over already.
+        assert held is not None
+        assert replace(answered, owner=heir) == replace(held, lapsed=False)
         assert replace(answered, owner=heir, lapsed=True) == lapsed
         assert replace(settled(claim), owner=heir) == await store.redemption(b"code")
 

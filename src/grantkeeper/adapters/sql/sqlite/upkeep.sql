@@ -14,7 +14,10 @@ DELETE FROM once WHERE rowid IN (SELECT rowid FROM once WHERE ends_at <= ?1 LIMI
 
 -- name: sweep_leases
 DELETE FROM leases WHERE version IN (
-    SELECT version FROM leases WHERE held_until <= unixepoch('subsec') - ?1 LIMIT ?2
+    SELECT version FROM leases WHERE held_until <= unixepoch('subsec') - ?1
+        -- Names that begin as one of these are sought by who sees to what the dead left.
+        AND NOT EXISTS (SELECT 1 FROM json_each(?3) AS sought WHERE instr(name, sought.value) = 1)
+    LIMIT ?2
 );
 
 -- name: sweep_nodes

@@ -12,6 +12,7 @@ ALTER TABLE grants ADD COLUMN keep_alive_at INTEGER;
 -- Until its next save a grant is due 150 days after what was last heard of its token.
 UPDATE grants SET keep_alive_at = coalesce(refreshed_at, created_at) + 150 * 86400000000
 WHERE state = 'active' AND refresh_box IS NOT NULL;
+UPDATE grants SET keep_alive_at = probe_at WHERE state = 'blocked' AND refresh_box IS NOT NULL;
 
 CREATE INDEX grants_uncertain ON grants (uncertain_since) WHERE uncertain_since IS NOT NULL;
 CREATE INDEX grants_keep_alive ON grants (keep_alive_at) WHERE keep_alive_at IS NOT NULL;
