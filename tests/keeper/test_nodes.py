@@ -4,6 +4,7 @@ import asyncio
 from datetime import timedelta
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,9 +13,8 @@ from grantkeeper.adapters.keyfile import replace_file
 from grantkeeper.adapters.keyset import Keyset
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.sealing import generate_keys, load_keys
-from grantkeeper.errors import SealBroken, StoreUnavailable
-from grantkeeper.keeper.nodes import PRIMARY_WRAP, Nodes, agreed_on
-from grantkeeper.ports import Store
+from grantkeeper.errors import SealBroken, SettingsInvalid, StoreUnavailable
+from grantkeeper.keeper.nodes import PRIMARY_WRAP, Nodes, Primary, agreed_on
 from tests.keeper.rotation_kit import NOW, QUICK, a_core, a_node, means, new_alone, old_alone, two_keys
 
 pytestmark = pytest.mark.anyio
@@ -113,21 +113,55 @@ async def test_nodes_agree_by_themselves_and_hear_of_it_at_once(tmp_path: Path) 
     files[1].write_bytes(files[0].read_bytes())
     await asyncio.sleep(3 * QUICK.believed)
     before = await store.mark(PRIMARY_WRAP)
+    assert before is not None
     files[2].write_bytes(files[0].read_bytes())
     async with asyncio.timeout(10):
-        while len({node._means.sealer.wrap_in_use for node in nodes}) > 1 or await _unset(store):
+        while (
+            before == await store.mark(PRIMARY_WRAP)
+            or len({one._means.sealer.wrap_in_use for one in nodes}) > 1
+        ):
             await asyncio.sleep(QUICK.look)
     used = nodes[0]._means.sealer.wrap_in_use
     for node in nodes:
         await node.stop()
 
-    assert None is before
+    assert load_keys(tmp_path / "first.json").wrap_ids[0] == msgspec.json.decode(before, type=Primary).key
     assert load_keys(files[0]).wrap_ids[0] == used
     assert [] == await store.nodes()
 
 
-async def _unset(store: Store) -> bool:
-    return await store.mark(PRIMARY_WRAP) is None
+async def test_the_first_to_come_decides_whose_database_it_is(tmp_path: Path) -> None:
+    """
+    A node with another deployment's keys seals nothing in it, from the first moment on, and is not ready.
+    """
+    store, keys = MemoryStore(), two_keys()
+    async with a_core(tmp_path, store, keys) as ours, a_core(tmp_path, store, Keyset.generate()) as foreign:
+        with pytest.raises(SealBroken, match=f"lacks the wrapping key {ours.sealer.wrap_in_use}"):
+            foreign.sealer.new_key("client.example", "grant")
+        ready = [(await core.ready())["keys"] for core in (ours, foreign)]
+
+    assert "ok" == ready[0]
+    assert "lacks the wrapping key" in ready[1]
+
+
+async def test_a_database_whose_grants_our_keys_do_not_open_is_not_opened(tmp_path: Path) -> None:
+    """
+    Nothing says yet which key is in use, as in one of the first release: its grants do.
+    """
+    from tests.keeper.rotation_kit import fill
+
+    keys = two_keys()
+    ours, wrong = MemoryStore(), MemoryStore()
+    for store in (ours, wrong):
+        await fill(store, keys, 1)
+    with pytest.raises(SettingsInvalid, match="opens nothing in the database") as caught:
+        async with a_core(tmp_path, wrong, Keyset.generate()):
+            pass
+    async with a_core(tmp_path, ours, keys) as core:
+        ready = (await core.ready())["keys"]
+
+    assert str(keys.wrap_keys[1].id) in str(caught.value)
+    assert "ok" == ready
 
 
 async def test_a_node_that_comes_with_old_keys_seals_nothing(tmp_path: Path) -> None:
@@ -184,6 +218,7 @@ async def test_readyz_names_a_key_that_something_stored_needs(tmp_path: Path) ->
     store, keys = MemoryStore(), two_keys()
     (grant,) = await fill(store, keys, 1)
     before = await store.get(grant)
+    await a_node(store, keys, 1).tick(at_once=True)
     async with a_core(tmp_path, store, new_alone(keys)) as core:
         with pytest.raises(SealBroken) as caught:
             await core.access_token(grant)

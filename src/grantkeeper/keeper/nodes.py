@@ -17,12 +17,18 @@ from typing import Final
 
 import msgspec
 
-from grantkeeper.errors import GrantkeeperError, StoreUnavailable
+from grantkeeper.errors import GrantkeeperError, SettingsInvalid, StoreUnavailable
 from grantkeeper.keeper.means import Means
-from grantkeeper.model import Node
+from grantkeeper.keeper.seals import wrapped_under
+from grantkeeper.model import KeyKind, Node
+from grantkeeper.ports import Store
 
 PRIMARY_WRAP: Final = "primary:wrap"
 PRIMARY_INDEX: Final = "primary:index"
+
+
+LOOKED_AT: Final = 20
+"""Grants whose keys tell whose database it is: a row that came from elsewhere is no proof."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,16 @@ def agreed_on(mine: Sequence[int], others: Iterable[Sequence[int]], current: int
     return next((key for key in newer if all(key in keys for keys in theirs)), None)
 
 
+async def forget_primary(store: Store) -> None:
+    """Let whoever comes next to a database without grants decide anew which keys are its own."""
+    for name in (PRIMARY_WRAP, PRIMARY_INDEX):
+        await store.set_mark(name, None)
+
+
+def _primary(mark: bytes | None) -> Primary | None:
+    return None if mark is None else msgspec.json.decode(mark, type=Primary)
+
+
 class Nodes:
     """
     This process among the nodes. Belongs to one loop.
@@ -115,8 +131,10 @@ class Nodes:
         Report, and use the keys that all use.
 
         Raises:
+            SettingsInvalid: Our keys open nothing of what the database holds: they belong to another.
             StoreUnavailable: Which those are cannot be read; nothing may be sealed.
         """
+        await self._belong()
         await self._follow_marks()
         # A database that cannot be written to can still be served from.
         with suppress(StoreUnavailable):
@@ -166,17 +184,43 @@ class Nodes:
         self._use(wrap.primary, index.primary)
         return wrap, index
 
+    async def _belong(self) -> None:
+        """
+        Where nothing says which key is in use: see that ours are this database's, and write it down.
+
+        From then on a node with foreign keys seals nothing, were it the next to come to an empty database.
+        """
+        if await self._means.store.mark(PRIMARY_WRAP) is not None:
+            return
+        sealer = self._means.sealer
+        found = await self._means.store.data_keys(KeyKind.GRANT, limit=LOOKED_AT)
+        under = {wrapped_under(sealer, row.wrapped) for row in found} - {0}
+        if under and not under.intersection(sealer.wrap_ids):
+            named = ", ".join(map(str, sorted(under)))
+            raise SettingsInvalid(
+                [f"keys.json opens nothing in the database, whose grants are sealed under {named}"],
+                hint="Give this node the keys.json that sealed the database; nothing was changed.",
+            )
+        in_use = sealer.wrap_in_use
+        assert in_use is not None, "without a mark it is the file's own"
+        mark = msgspec.json.encode(Primary(in_use, self._means.clock.now()))
+        # A database that cannot be written to can still be served from; and another may have been quicker.
+        with suppress(StoreUnavailable):
+            await self._means.store.swap_mark(PRIMARY_WRAP, mark, was=None)
+
     async def _standing(
         self, name: str, mine: Sequence[int], others: list[tuple[Node, tuple[int, ...]]], *, promote: bool
     ) -> Standing:
-        primary = await self._mark(name)
+        written = await self._means.store.mark(name)
+        primary = _primary(written)
         current = None if primary is None else primary.key
         chosen = agreed_on(mine, (keys for _, keys in others), current) if promote else None
         # While nothing is written down, an older key is in use by itself, and so is a single one.
         if chosen is not None and len(mine) > 1 and (current is not None or chosen == mine[0]):
-            primary = Primary(chosen, self._means.clock.now())
-            await self._means.store.set_mark(name, msgspec.json.encode(primary))
-            self._means.tell("keys.primary", kind=name.removeprefix("primary:"), key=chosen, node=self.id)
+            promoted = Primary(chosen, self._means.clock.now())
+            if await self._means.store.swap_mark(name, msgspec.json.encode(promoted), was=written):
+                self._means.tell("keys.primary", kind=name.removeprefix("primary:"), key=chosen, node=self.id)
+            primary = _primary(await self._means.store.mark(name))
         lacking = tuple(node for node, keys in others if mine[0] not in keys)
         return Standing(mine[0], primary, lacking)
 
@@ -193,12 +237,9 @@ class Nodes:
         await self._means.store.report(node, seconds=self._pace.believed)
         self._reported_at = self._means.clock.monotonic()
 
-    async def _mark(self, name: str) -> Primary | None:
-        value = await self._means.store.mark(name)
-        return None if value is None else msgspec.json.decode(value, type=Primary)
-
     async def _follow_marks(self) -> None:
-        self._use(await self._mark(PRIMARY_WRAP), await self._mark(PRIMARY_INDEX))
+        store = self._means.store
+        self._use(_primary(await store.mark(PRIMARY_WRAP)), _primary(await store.mark(PRIMARY_INDEX)))
 
     def _use(self, wrap: Primary | None, index: Primary | None) -> None:
         self._means.sealer.use(None if wrap is None else wrap.key, None if index is None else index.key)

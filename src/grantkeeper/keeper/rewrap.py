@@ -18,10 +18,10 @@ import msgspec
 from grantkeeper.errors import SealBroken, StoreConflict, StoreUnavailable
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.outcomes import owner_of
-from grantkeeper.keeper.seals import Seals
+from grantkeeper.keeper.seals import Seals, wrapped_under
 from grantkeeper.keeper.sessions import OWNER
 from grantkeeper.model import DataKey, Grant, KeyKind
-from grantkeeper.ports import Replace, Sealer
+from grantkeeper.ports import Replace
 
 PAGE = 500
 """Data keys in one transaction."""
@@ -295,7 +295,7 @@ async def prove(
     looked = 0
 
     def count(kind: str, data_key: bytes) -> None:
-        wrapped.setdefault(_under(means.sealer, data_key), Counter())[kind] += 1
+        wrapped.setdefault(wrapped_under(means.sealer, data_key), Counter())[kind] += 1
 
     for kind in KeyKind:
         after = ""
@@ -312,10 +312,3 @@ async def prove(
     for (kind, version), number in (await means.store.index_versions()).items():
         indexed.setdefault(version, {})[str(kind)] = number
     return Proof({key: dict(kinds) for key, kinds in wrapped.items()}, indexed)
-
-
-def _under(sealer: Sealer, data_key: bytes) -> int:
-    try:
-        return sealer.wrap_id(data_key)
-    except SealBroken:
-        return 0

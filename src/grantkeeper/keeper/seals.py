@@ -20,6 +20,14 @@ def normal_email(email: str) -> str:
     return email.strip().casefold()
 
 
+def wrapped_under(sealer: Sealer, data_key: bytes) -> int:
+    """Id of the wrapping key that *data_key* is under, here or not; 0 where it is damaged."""
+    try:
+        return sealer.wrap_id(data_key)
+    except SealBroken:
+        return 0
+
+
 class Seals:
     """A `Sealer` that knows grants."""
 
