@@ -183,6 +183,23 @@ def test_google_is_obeyed_where_it_says_when() -> None:
     assert 30 == found(unnamed).wait
 
 
+@pytest.mark.parametrize("asked", [3601.0, 999_999_999.0, 1e300])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        IssuerUnavailable,
+        StoreUnavailable,
+        ApiUnavailable,
+        lambda text, **asked: QuotaExceeded(text, whose=Quota.USER, **asked),
+    ],
+)
+def test_nobody_is_obeyed_for_longer_than_an_hour(kind: Any, asked: float) -> None:
+    """
+    Who is out of his mind for a moment must not stop a job for years; it asks again each hour.
+    """
+    assert 3600 == found(kind("away", retry_after=asked)).wait
+
+
 @pytest.mark.parametrize(("asked", "wait"), [(0.5, 0.5), (0, 0), (-3, 0)])
 def test_who_asks_for_later_gets_it(asked: float, wait: Any) -> None:
     """

@@ -266,6 +266,33 @@ async def test_one_users_quota_holds_up_nobody_else(
     assert 0 == first.report.attempts, "nothing was done, so nothing is counted"
 
 
+@pytest.mark.parametrize("said", ["999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_an_absurd_retry_after_stops_nobody_for_years(
+    open_town: Opener, google_emulator: GoogleEmulator, said: str
+) -> None:
+    """
+    A job waits for an hour and a bit, whichever Google it was, and then it is done.
+    """
+
+    @job(scopes=[DRIVE])
+    async def work(ctx: JobContext) -> int:
+        answer = await ctx.http.request("GET", f"{google_emulator.url}/drive/v3/files?spaces=appDataFolder")
+        return answer.status
+
+    town = await open_town(work)
+    ada, ben = await town.signed_in("ada@example.com"), await town.signed_in("ben@example.com")
+    google_emulator.fault("drive", "status_429", email="ada@example.com", retry_after=said)
+    google_emulator.fault("token", "status_503", email="ben@example.com", retry_after=said)
+    town.advance(4000)
+    runs = [await town.run(work, ada), await town.run(work, ben)]
+    google_emulator.heal()
+
+    assert ["quota_exceeded", "issuer_unavailable"] == [run.reason for run in runs]
+    for run in runs:
+        assert run.report.due_at is not None and run.report.started_at is not None
+        assert run.report.due_at - run.report.started_at < timedelta(hours=1.5)
+
+
 async def test_a_plain_job_asks_as_an_async_one_does(
     open_town: Opener, google_emulator: GoogleEmulator
 ) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 
+from grantkeeper.backoff import heeded
 from grantkeeper.errors import (
     ApiError,
     ApiUnavailable,
@@ -126,7 +127,7 @@ def _decided(error: BaseException, *, roll: float, granted: bool) -> Verdict | N
         return Verdict(JobState.WAITING, "asked_for_later", str(error), max(0.0, error.seconds))
     if isinstance(error, QuotaExceeded):
         # Nothing was done, and it may well last all day: no attempt is counted.
-        wait = QUOTA_PAUSE if error.retry_after is None else error.retry_after
+        wait = QUOTA_PAUSE if error.retry_after is None else heeded(error.retry_after)
         return Verdict(JobState.WAITING, error.code, error.text, wait * (1.0 + roll / 4))
     if _permanent(error):
         return Verdict(JobState.FAILED, _reason(error), _note(error))
@@ -144,7 +145,7 @@ def _again(error: BaseException, *, attempts: int, outages: int, most: int, roll
         return Verdict(JobState.FAILED, _reason(error), note, **one)
     wait = pause(before, roll)
     asked = error.retry_after if isinstance(error, GrantkeeperError) else None
-    return Verdict(JobState.WAITING, _reason(error), _note(error), max(wait, asked or 0.0), **one)
+    return Verdict(JobState.WAITING, _reason(error), _note(error), max(wait, heeded(asked or 0.0)), **one)
 
 
 def pause(before: int, roll: float) -> float:

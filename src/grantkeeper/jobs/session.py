@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from grantkeeper.backoff import heeded
 from grantkeeper.errors import (
     AnswerTooLarge,
     ApiMisbehaved,
@@ -165,7 +166,7 @@ class UserSession:
         Raises:
             QuotaExceeded: It lasts longer than a moment.
         """
-        wait = QUOTA_PAUSE if error.retry_after is None else error.retry_after
+        wait = QUOTA_PAUSE if error.retry_after is None else heeded(error.retry_after)
         await self._means.store.pause(self._keys(host)[error.whose], seconds=wait)
         if wait > SHORT_WAIT:
             raise error
