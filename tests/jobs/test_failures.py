@@ -23,7 +23,7 @@ from grantkeeper.errors import (
     StoreUnavailable,
     TokenRefused,
 )
-from grantkeeper.jobs.failures import OUTAGES, PermanentFailure, TryLater, Verdict, verdict
+from grantkeeper.jobs.failures import OUTAGES, PermanentFailure, TryLater, Verdict, quota_pause, verdict
 from grantkeeper.model import JobState
 from grantkeeper.ports import StepsDiffer
 
@@ -198,6 +198,19 @@ def test_nobody_is_obeyed_for_longer_than_an_hour(kind: Any, asked: float) -> No
     Who is out of his mind for a moment must not stop a job for years; it asks again each hour.
     """
     assert 3600 == found(kind("away", retry_after=asked)).wait
+
+
+@pytest.mark.parametrize(
+    ("asked", "before", "wait"),
+    [(None, 0, 30), (0, 0, 1), (0.1, 0, 1), (None, 20, 40), (90, 40, 90), (0, 800, 900), (None, 3600, 900)],
+)
+def test_a_quota_is_left_alone_for_twice_as_long_each_time(
+    asked: float | None, before: float, wait: float
+) -> None:
+    """
+    At least for a second and at most for a quarter of an hour, unless Google asks for more.
+    """
+    assert wait == quota_pause(asked, before)
 
 
 @pytest.mark.parametrize(("asked", "wait"), [(0.5, 0.5), (0, 0), (-3, 0)])

@@ -415,8 +415,8 @@ class MemoryStore(MemoryJobs):
         went += _sweep(self._tables.once, lambda _, kept: kept[1] <= now, limit)
         went += _sweep(self._tables.nodes, lambda _, node: node[1] <= moment - NODE_SECONDS, limit)
         went += _sweep(self._tables.leases, lambda _, held: held.until <= moment - LEASE_SECONDS, limit)
-        for ends in (self._tables.paces, self._tables.pauses):
-            went += _sweep(ends, lambda _, end: end <= moment - PACE_SECONDS, limit)
+        went += _sweep(self._tables.paces, lambda _, full: full <= moment - PACE_SECONDS, limit)
+        went += _sweep(self._tables.pauses, lambda _, told: sum(told) <= moment - PACE_SECONDS, limit)
         went += _sweep(
             self._changes,
             lambda seq, change: (

@@ -33,6 +33,8 @@ OUTAGES = 136
 QUOTA_PAUSE = 30.0
 """Seconds after a quota error that names none (google-facts 9.3)."""
 
+SHORTEST_QUOTA_PAUSE = 1.0
+"""Seconds after any other: who says "at once" would be asked without end."""
 
 EVERYBODYS = (IssuerUnavailable, StoreUnavailable, ClientMisconfigured, SealBroken)
 """Trouble that all jobs have at once: it is waited for as long as it lasts, and makes no dead letters."""
@@ -127,8 +129,8 @@ def _decided(error: BaseException, *, roll: float, granted: bool) -> Verdict | N
         return Verdict(JobState.WAITING, "asked_for_later", str(error), max(0.0, error.seconds))
     if isinstance(error, QuotaExceeded):
         # Nothing was done, and it may well last all day: no attempt is counted.
-        wait = QUOTA_PAUSE if error.retry_after is None else heeded(error.retry_after)
-        return Verdict(JobState.WAITING, error.code, error.text, wait * (1.0 + roll / 4))
+        wait = quota_pause(error.retry_after) * (1.0 + roll / 4)
+        return Verdict(JobState.WAITING, error.code, error.text, wait)
     if _permanent(error):
         return Verdict(JobState.FAILED, _reason(error), _note(error))
     return None
@@ -151,6 +153,19 @@ def _again(error: BaseException, *, attempts: int, outages: int, most: int, roll
 def pause(before: int, roll: float) -> float:
     """Seconds until the next try, after *before* that failed and one more; *roll* is in [0, 1)."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(before, 16)) * (0.5 + roll / 2)
+
+
+def quota_pause(asked: float | None, before: float = 0.0) -> float:
+    """
+    Seconds for which a quota is left alone.
+
+    Args:
+        asked: What Google asked for, if it did; never undercut, but see `heeded`.
+        before: How long the pause was after which it was still used up: this one is twice that, at
+            most `LONGEST_PAUSE`.
+    """
+    own = min(LONGEST_PAUSE, max(SHORTEST_QUOTA_PAUSE, 2.0 * before))
+    return max(own, QUOTA_PAUSE if asked is None else heeded(asked))
 
 
 def _unnamed(error: ScopeInsufficient) -> str:
