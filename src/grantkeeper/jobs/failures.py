@@ -1,5 +1,6 @@
 """What becomes of a job that cannot go on: a table of errors, and nothing else."""
 
+import math
 from dataclasses import dataclass, replace
 
 from grantkeeper.backoff import heeded
@@ -36,6 +37,9 @@ QUOTA_PAUSE = 30.0
 SHORTEST_QUOTA_PAUSE = 1.0
 """Seconds after any other: who says "at once" would be asked without end."""
 
+LONGEST_NOTE = 500
+"""Characters of what a job says."""
+
 EVERYBODYS = (IssuerUnavailable, StoreUnavailable, ClientMisconfigured, SealBroken)
 """Trouble that all jobs have at once: it is waited for as long as it lasts, and makes no dead letters."""
 
@@ -47,12 +51,23 @@ class PermanentFailure(Exception):
     """Raised by a job for what will not pass: it is not tried again. The text is shown to people."""
 
 
+LONGEST_LATER = 366 * 24 * 3600.0
+"""Seconds that a job may ask for; more of them are as good as this."""
+
+
 class TryLater(Exception):
-    """Raised by a job that wants to be run again in *seconds*; no attempt is counted."""
+    """
+    Raised by a job that wants to be run again in *seconds*, at most a year; no attempt is counted.
+
+    Raises:
+        ValueError: That is no number.
+    """
 
     def __init__(self, seconds: float, text: str = "the job asked to be run later") -> None:
         super().__init__(text)
-        self.seconds = seconds
+        if math.isnan(seconds):
+            raise ValueError("a job is run later by a number of seconds")
+        self.seconds = float(min(max(0.0, seconds), LONGEST_LATER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +141,7 @@ def _decided(error: BaseException, *, roll: float, granted: bool) -> Verdict | N
     if isinstance(error, GrantNotFound):
         return Verdict(JobState.CANCELLED, error.code, error.text)
     if isinstance(error, TryLater):
-        return Verdict(JobState.WAITING, "asked_for_later", str(error), max(0.0, error.seconds))
+        return Verdict(JobState.WAITING, "asked_for_later", str(error)[:LONGEST_NOTE], error.seconds)
     if isinstance(error, QuotaExceeded):
         # Nothing was done, and it may well last all day: no attempt is counted.
         wait = quota_pause(error.retry_after) * (1.0 + roll / 4)
@@ -195,7 +210,7 @@ def _note(error: BaseException) -> str:
     if isinstance(error, GrantkeeperError):
         return error.text
     if isinstance(error, PermanentFailure | StepsDiffer):
-        return str(error)[:500]
+        return str(error)[:LONGEST_NOTE]
     if isinstance(error, HttpFailed):
         return "the network failed"
     return f"the job raised {type(error).__name__}"
