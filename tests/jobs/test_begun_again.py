@@ -48,7 +48,7 @@ class Tokens:
         self.asked.append(scopes)
         raise ConsentRequired("the grant is gone", reason="revoked")
 
-    def credentials(self, grant_id: str, scopes: Any) -> Any:
+    def credentials(self, grant_id: str, scopes: Any, turn: Any) -> Any:
         raise NotImplementedError
 
 

@@ -77,7 +77,7 @@ class Purse:
             grant=grant_id,
         )
 
-    def credentials(self, grant_id: str, scopes: frozenset[str] | None) -> Any:
+    def credentials(self, grant_id: str, scopes: frozenset[str] | None, turn: Any) -> Any:
         raise NotImplementedError
 
 

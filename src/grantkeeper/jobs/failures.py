@@ -70,6 +70,9 @@ class TryLater(Exception):
         self.seconds = float(min(max(0.0, seconds), LONGEST_LATER))
 
 
+OURS = (GrantkeeperError, PermanentFailure, TryLater)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """
@@ -98,9 +101,14 @@ def meant(error: BaseException) -> BaseException:
     Google's libraries raise their own from what our credentials tell them.
     """
     found: BaseException | None = error
-    while found is not None and not isinstance(found, GrantkeeperError | PermanentFailure | TryLater):
+    while found is not None and not isinstance(found, OURS):
         found = found.__cause__
     return error if found is None else found
+
+
+def ours(error: BaseException) -> bool:
+    """Whether what is `meant` by *error* is one of ours."""
+    return isinstance(meant(error), OURS)
 
 
 def verdict(

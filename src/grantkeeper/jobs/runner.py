@@ -19,7 +19,7 @@ import msgspec
 from grantkeeper.errors import CallerNotAllowed, ScopeInsufficient, StoreUnavailable
 from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
-from grantkeeper.jobs.failures import OUTAGES, PermanentFailure, Verdict, meant, pause, verdict
+from grantkeeper.jobs.failures import OUTAGES, PermanentFailure, Verdict, meant, ours, pause, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import granted, park_others
 from grantkeeper.jobs.rights import beyond_rule
@@ -192,12 +192,15 @@ class Runner:
             ended_at=now,
             keep_until=now + definition.keep,
         )
+        await work.session.worked()
         self.ended[JobState.DONE] += 1
         self._means.tell("job.done", job=work.row.job.id, name=definition.name, steps=work.recorded)
 
-    async def _failed(self, work: Work, definition: Definition, error: Exception) -> None:
-        """Write down what *error* makes of the job."""
+    async def _failed(self, work: Work, definition: Definition, raised: Exception) -> None:
+        """Write down what *raised* makes of the job."""
         row = work.row
+        foreign = None if ours(raised) else await work.session.foreign(raised)
+        error = foreign or raised
         attempts, outages = (0, 0) if work.done_anew else (row.job.attempts, row.job.outages)
         needed = replace(row.job, scopes=work.scopes)
         found = verdict(
@@ -208,14 +211,14 @@ class Runner:
             roll=self._means.dice.roll(),
             granted=isinstance(meant(error), ScopeInsufficient) and await self._granted(needed),
         )
-        if found.reason == "error":
+        if found.reason == "error" or foreign is not None:
             self._means.tell(
                 "job.raised",
                 level=logging.WARNING,
-                error=error,
+                error=raised,
                 job=row.job.id,
                 name=definition.name,
-                said=str(error)[:LONGEST_SAID],
+                said=str(raised)[:LONGEST_SAID],
             )
         more = await work.last_news() | {
             "attempts": found.attempts,

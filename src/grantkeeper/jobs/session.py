@@ -18,6 +18,7 @@ import msgspec
 
 from grantkeeper.errors import (
     AnswerTooLarge,
+    ApiError,
     ApiMisbehaved,
     ApiUnavailable,
     HttpFailed,
@@ -28,6 +29,7 @@ from grantkeeper.errors import (
     TokenRefused,
 )
 from grantkeeper.jobs.failures import quota_pause
+from grantkeeper.jobs.foreign import answered
 from grantkeeper.jobs.means import Means
 from grantkeeper.model import Job, Token
 from grantkeeper.protocol.api import api_failure, unanswered
@@ -56,6 +58,8 @@ class UserSession:
     def __init__(self, means: Means, job: Job) -> None:
         self._means = means
         self._job = job
+        self._over: set[str] = set()
+        """Keys of pauses after which another client sent something; nobody knows with what success."""
 
     def now(self) -> datetime:
         """The keeper's time."""
@@ -115,12 +119,53 @@ class UserSession:
                 if attempt + 1 == TRIES or wait > SHORT_WAIT:
                     raise
             else:
-                if over:
-                    # What is done is done, whether or not it can be written down that it was.
-                    with suppress(StoreUnavailable):
-                        await self._means.store.forget_pauses(over)
+                await self._helped(over)
                 return answer
         raise AssertionError("the last try returns or raises")
+
+    # -- requests of others' clients ------------------------------------------------------------
+
+    async def turn(self, url: str) -> None:
+        """
+        Leave for a request that another client sends; at once where it does not go to Google.
+
+        Raises:
+            QuotaExceeded: The wait is longer than a moment.
+        """
+        with suppress(InvalidRequest):
+            self._over.update(await self._turn(self._allowed(url)))
+
+    async def foreign(self, error: BaseException) -> ApiError | None:
+        """
+        What an error of another client means, were its answer one to us; ``None``: it has none of Google's.
+
+        All workers are told of a quota that is used up.
+        """
+        found = answered(error)
+        if found is None:
+            return None
+        try:
+            host = self._allowed(found.url)
+        except InvalidRequest:
+            return None
+        failure = api_failure(found.response, now=self.now())
+        if isinstance(failure, QuotaExceeded):
+            with suppress(StoreUnavailable):
+                await self._used_up(host, failure)
+        return failure
+
+    async def worked(self) -> None:
+        """The job is done: so other clients' requests after a pause were answered."""
+        await self._helped(self._over)
+
+    # -- the way of one -------------------------------------------------------------------------
+
+    async def _helped(self, over: Collection[str]) -> None:
+        """Forget pauses that were of use."""
+        if over:
+            # What is done is done, whether or not it can be written down that it was.
+            with suppress(StoreUnavailable):
+                await self._means.store.forget_pauses(list(over))
 
     async def _send(
         self, request: HttpRequest, host: str, seconds: float, largest: int, accept: Collection[int]
