@@ -17,6 +17,12 @@ LONGEST_PAUSE = 64.0
 LONGEST_RETRY_AFTER = 3600.0
 
 
+def heeded(retry_after: float) -> float:
+    """Seconds that the other side asked for, as far as they are believed: absurd values count as an hour."""
+    # In this order what is no number counts as 0.
+    return min(max(0.0, retry_after), LONGEST_RETRY_AFTER)
+
+
 def pause(attempt: int, roll: float, retry_after: float | None = None) -> float:
     """
     Seconds to wait before the next attempt.
@@ -33,7 +39,7 @@ def pause(attempt: int, roll: float, retry_after: float | None = None) -> float:
 
 
 def _at_least(own: float, retry_after: float | None) -> float:
-    return own if retry_after is None else max(own, min(retry_after, LONGEST_RETRY_AFTER))
+    return own if retry_after is None else max(own, heeded(retry_after))
 
 
 def revocation_pause(attempt: int, roll: float, retry_after: float | None = None) -> float:
@@ -203,7 +209,7 @@ class Circuit:
             sent_at: When the call left; without it a call that reports while
                 the circuit is shut counts as a straggler.
         """
-        asked = now + min(retry_after, LONGEST_RETRY_AFTER) if retry_after else 0.0
+        asked = now + heeded(retry_after) if retry_after else 0.0
         if self._straggles(sent_at) or (self.trips and now < self.until):
             return replace(self, until=max(self.until, asked)) if self.trips else self
         failures = self.failures + 1 if trouble is self.trouble else 1

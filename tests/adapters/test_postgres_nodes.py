@@ -465,14 +465,15 @@ async def test_rates_and_pauses_long_past_are_forgotten(
     stores: list[PostgresStore], other: asyncpg.Connection
 ) -> None:
     """
-    A minute after a rate is full again, or a pause is over.
+    A minute after a rate is full again; after a pause is over as long again as it lasted, and a minute.
     """
     await stores[0].spend("key", per_second=1000, burst=1)
-    await stores[0].pause("key", seconds=0)
+    await stores[0].pause("key", seconds=30)
+    await stores[0].pause("long", seconds=600)
     young = await stores[0].sweep(NOW)
     past = f"make_interval(secs => {PACE_SECONDS})"
     await other.execute(f"UPDATE paces SET full_until = full_until - {past}")
-    await other.execute(f"UPDATE pauses SET paused_until = paused_until - {past}")
+    await other.execute(f"UPDATE pauses SET paused_until = paused_until - interval '60 seconds' - {past}")
     await asyncio.sleep(0.01)
 
     assert (0, 2) == (young, await stores[0].sweep(NOW))

@@ -351,14 +351,15 @@ async def test_an_erased_key_is_not_left_in_the_file(path: Path) -> None:
 
 async def test_rates_and_pauses_long_past_are_forgotten(path: Path, store: SqliteStore) -> None:
     """
-    A minute after a rate is full again, or a pause is over.
+    A minute after a rate is full again; after a pause is over as long again as it lasted, and a minute.
     """
     await store.spend("key", per_second=1000, burst=1)
-    await store.pause("key", seconds=0)
+    await store.pause("key", seconds=30)
+    await store.pause("long", seconds=600)
     young = await store.sweep(NOW)
     with closing(connect(path, busy_seconds=1)) as db:
         db.execute("UPDATE paces SET full_until = full_until - ?", (PACE_SECONDS,))
-        db.execute("UPDATE pauses SET paused_until = paused_until - ?", (PACE_SECONDS,))
+        db.execute("UPDATE pauses SET paused_until = paused_until - 60 - ?", (PACE_SECONDS,))
     await asyncio.sleep(0.01)
 
     assert (0, 2) == (young, await store.sweep(NOW))

@@ -125,7 +125,7 @@ async def test_jobs_come_back_and_begin_anew(old: Place, new: Place) -> None:
             assert "why" == kept.reason
         assert {} == found
         assert [] == await store.erased_jobs()
-        assert {} == await store.paused(["api"])
+        assert {} == await store.pauses(["api"])
         assert 0.0 == await store.spend("rate", per_second=0.001, burst=1)
 
 

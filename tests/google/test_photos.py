@@ -4,14 +4,16 @@ import asyncio
 import hashlib
 import io
 import json
+from datetime import timedelta
 
 import pytest
 
 from grantkeeper.emulator.photos_samples import sample
-from grantkeeper.errors import ApiError, ApiRefused, ApiUnavailable
+from grantkeeper.errors import ApiError, ApiRefused, ApiUnavailable, HttpFailed
 from grantkeeper.google.photos import MOST_PER_CALL, MediaItem, NewMedia, Photos
 from grantkeeper.google.photos_upload import PhotosUpload
 from grantkeeper.google.uploading import GRANULARITY
+from tests.google.kit import ScriptedSession, said
 
 pytestmark = pytest.mark.anyio
 
@@ -231,6 +233,25 @@ async def test_an_album_whose_making_was_not_heard_is_made_later(photos, control
         await photos.album("Enhanced")
 
     assert "Enhanced" == (await photos.album("Enhanced")).title
+
+
+async def test_an_album_that_is_made_late_is_found():
+    """
+    Its effect is there a moment after the call was cut.
+    """
+    made_at = []
+
+    def answer(sent):
+        if sent.method == "POST":
+            made_at.append(session.time + timedelta(seconds=2))
+            raise HttpFailed("cut", may_have_arrived=True)
+        there = [{"id": "a", "title": "Enhanced"} for at in made_at if at <= session.time]
+        return said(200, {"albums": there})
+
+    session = ScriptedSession(answer)
+
+    assert "a" == (await Photos(session).album("Enhanced")).id
+    assert 1 == len(made_at)
 
 
 @pytest.mark.parametrize("title", ["", "x" * 501])

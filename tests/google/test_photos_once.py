@@ -1,11 +1,17 @@
 """Each photo is in the album exactly once, wherever the call was cut and however often it is made again."""
 
+from contextlib import suppress
+from datetime import datetime, timedelta
+
 import pytest
 
 from grantkeeper.emulator.photos_samples import sample
-from grantkeeper.errors import ApiMisbehaved, ApiRefused, ApiUnavailable, QuotaExceeded
-from grantkeeper.google.photos import MOST_PER_CALL, Photos
+from grantkeeper.errors import ApiMisbehaved, ApiRefused, ApiUnavailable, HttpFailed, QuotaExceeded
+from grantkeeper.google.photos import MOST_PER_CALL, SETTLE, Photos
 from grantkeeper.google.photos_once import OnceItem, create_once, find_created, marker_of
+from grantkeeper.jobs.liveness import LEASE, RENEWED_AFTER
+from grantkeeper.protocol.message import HttpResponse
+from tests.google.kit import ScriptedSession, Sent, said
 
 pytestmark = pytest.mark.anyio
 
@@ -137,6 +143,47 @@ async def test_a_process_that_died_in_the_call_repeats_nothing(photos, album, se
 
     assert 4 == len(set(ids))
     assert wanted(4) == in_album(control)
+
+
+class LateLibrary:
+    """Google, when each call is cut, and the effect of one of them is there two seconds after it."""
+
+    def __init__(self, late: int) -> None:
+        self.calls, self.made = 0, list[tuple[datetime, str]]()
+        self._late = late
+        self.session = ScriptedSession(self._answer)
+
+    def _answer(self, sent: Sent) -> HttpResponse:
+        if sent.method == "GET":
+            there = [made for at, made in self.made if at <= self.session.time]
+            items = [{"id": str(number), "description": made} for number, made in enumerate(there)]
+            return said(200, {"mediaItems": items})
+        self.calls += 1
+        if self.calls == self._late:
+            at = self.session.time + timedelta(seconds=2)
+            self.made += [(at, item["description"]) for item in sent.json["newMediaItems"]]
+        raise HttpFailed("cut", may_have_arrived=True)
+
+
+@pytest.mark.parametrize("late", [1, 4])
+async def test_a_cut_call_that_takes_effect_late_is_not_repeated(late):
+    """
+    Neither in this try nor in the next: a job that was given up at the fourth cut comes back within a second.
+    """
+    library = LateLibrary(late)
+    photos, items = Photos(library.session), [OnceItem(marker="job/0", upload_token="token")]
+    with suppress(ApiUnavailable):
+        await create_once(photos, items)
+
+    assert ["0"] == await create_once(photos, items)
+    assert late == library.calls
+
+
+def test_a_job_whose_worker_died_comes_back_after_its_last_call_had_time_for_its_effect():
+    """
+    Its worker's lease, renewed just before, has to run out first.
+    """
+    assert SETTLE < LEASE - RENEWED_AFTER
 
 
 async def test_an_item_that_is_refused_leaves_the_others_made(photos, album, control):

@@ -23,6 +23,7 @@ from grantkeeper.backoff import (
     Gate,
     Pace,
     Trouble,
+    heeded,
     pause,
     probe_pause,
     revocation_pause,
@@ -44,6 +45,17 @@ def test_a_pause_doubles_up_to_a_minute(attempt, ceiling):
     """
     assert ceiling / 2 == pause(attempt, 0.0)
     assert ceiling * 0.75 == pause(attempt, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "believed"),
+    [(0, 0), (0.5, 0.5), (3600, 3600), (3601, 3600), (1e12, 3600), (math.inf, 3600), (-1, 0), (math.nan, 0)],
+)
+def test_what_is_asked_for_is_believed_up_to_an_hour(asked, believed):
+    """
+    One absurd answer must not stop anything for years, nor be more than a date can hold.
+    """
+    assert believed == heeded(asked)
 
 
 @given(ATTEMPTS, ROLLS, st.none() | st.floats(min_value=0, allow_nan=False))

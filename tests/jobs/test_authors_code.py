@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+import logging
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from grantkeeper import JobContext, PlainJobContext, job
+from grantkeeper import JobContext, PermanentFailure, PlainJobContext, job
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.errors import StoreUnavailable
 from grantkeeper.jobs.row import Row
@@ -101,6 +102,53 @@ async def test_the_newest_progress_is_the_one_that_is_shown(open_town: Opener) -
     ended = await town.until(asked, "done")
 
     assert (61, "nearly") == (ended.report.done, ended.report.doing)
+
+
+@pytest.mark.parametrize("odd", ["\0", "\udce9", "\ud800"])
+async def test_what_no_database_holds_is_marked_in_what_a_job_says(
+    open_town: Opener, caplog: pytest.LogCaptureFixture, odd: str
+) -> None:
+    """
+    Names of files have it. Refused by the database, a failure for good would be tried without end.
+    """
+    # The log has the text as it was raised, which those who run tests in parallel cannot pass on.
+    caplog.set_level(logging.CRITICAL, "grantkeeper.jobs")
+
+    @job()
+    async def work(ctx: JobContext) -> None:
+        await ctx.progress(1, 2, f"caf{odd}.jpg")
+        await ctx.named_step(f"read caf{odd}.jpg", read)
+        raise PermanentFailure(f"cannot read caf{odd}.jpg")
+
+    def read() -> None: ...
+
+    town = await open_town(work)
+    failed = await town.run(work, await town.signed_in())
+
+    assert ("failed", "cannot read caf\ufffd.jpg") == (failed.state, failed.note)
+    assert "caf\ufffd.jpg" == failed.report.doing
+    assert ["read caf\ufffd.jpg"] == list(failed.steps)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [((2**70, 2**71), (2**63 - 1, 2**63 - 1)), ((-1, -(2**70)), (0, 0)), ((1.5, 3.0), (1, 3))],
+)
+async def test_numbers_that_no_database_holds_are_brought_to_some(
+    open_town: Opener, told: Any, kept: tuple[int, int]
+) -> None:
+    """
+    Progress is for people to look at; no job fails by it.
+    """
+
+    @job()
+    async def work(ctx: JobContext) -> None:
+        await ctx.progress(*told)
+
+    town = await open_town(work)
+    done = await town.run(work, await town.signed_in())
+
+    assert ("done", kept) == (done.state, (done.report.done, done.report.of))
 
 
 async def test_who_stops_waiting_for_a_place_is_not_given_it_later(open_town: Opener) -> None:

@@ -12,6 +12,7 @@ from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
 from grantkeeper.errors import ApiUnavailable, ConsentRequired, ScopeInsufficient
 from grantkeeper.jobs.definition import by_name
+from grantkeeper.jobs.failures import OUTAGES
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.runner import MOST_BEGUN, Runner
 from grantkeeper.jobs.yard import Yard
@@ -47,7 +48,7 @@ class Tokens:
         self.asked.append(scopes)
         raise ConsentRequired("the grant is gone", reason="revoked")
 
-    def credentials(self, grant_id: str, scopes: Any) -> Any:
+    def credentials(self, grant_id: str, scopes: Any, turn: Any) -> Any:
         raise NotImplementedError
 
 
@@ -239,8 +240,26 @@ async def test_a_defect_of_ours_does_not_lose_the_job(monkeypatch: pytest.Monkey
     monkeypatch.setattr(Runner, "_done", broken)
     found, _ = await ran(returns, state=JobState.QUEUED, order=None)
 
-    assert (JobState.WAITING, "error", NOW + timedelta(minutes=1)) == (
+    assert (JobState.WAITING, "error", NOW + timedelta(minutes=1), 1) == (
         found.state,
         found.reason,
         found.due_at,
+        found.outages,
     )
+
+
+async def test_a_defect_of_ours_does_not_run_a_job_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Ever less often, and after a day somebody must look.
+    """
+
+    async def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Runner, "_done", broken)
+    late, _ = await ran(returns, state=JobState.QUEUED, order=None, outages=20)
+    last, _ = await ran(returns, state=JobState.QUEUED, order=None, outages=OUTAGES - 1)
+
+    assert late.due_at is not None and NOW + timedelta(minutes=7) < late.due_at
+    assert (JobState.FAILED, "error", OUTAGES) == (last.state, last.reason, last.outages)
+    assert last.keep_until is not None

@@ -1,5 +1,6 @@
 """What becomes of a job that cannot go on: every row of the table."""
 
+import math
 from typing import Any
 
 import pytest
@@ -23,7 +24,15 @@ from grantkeeper.errors import (
     StoreUnavailable,
     TokenRefused,
 )
-from grantkeeper.jobs.failures import OUTAGES, PermanentFailure, TryLater, Verdict, verdict
+from grantkeeper.jobs.failures import (
+    LONGEST_LATER,
+    OUTAGES,
+    PermanentFailure,
+    TryLater,
+    Verdict,
+    quota_pause,
+    verdict,
+)
 from grantkeeper.model import JobState
 from grantkeeper.ports import StepsDiffer
 
@@ -183,12 +192,71 @@ def test_google_is_obeyed_where_it_says_when() -> None:
     assert 30 == found(unnamed).wait
 
 
-@pytest.mark.parametrize(("asked", "wait"), [(0.5, 0.5), (0, 0), (-3, 0)])
+@pytest.mark.parametrize("asked", [3601.0, 999_999_999.0, 1e300])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        IssuerUnavailable,
+        StoreUnavailable,
+        ApiUnavailable,
+        lambda text, **asked: QuotaExceeded(text, whose=Quota.USER, **asked),
+    ],
+)
+def test_nobody_is_obeyed_for_longer_than_an_hour(kind: Any, asked: float) -> None:
+    """
+    Who is out of his mind for a moment must not stop a job for years; it asks again each hour.
+    """
+    assert 3600 == found(kind("away", retry_after=asked)).wait
+
+
+@pytest.mark.parametrize(
+    ("asked", "before", "wait"),
+    [(None, 0, 30), (0, 0, 1), (0.1, 0, 1), (None, 20, 40), (90, 40, 90), (0, 800, 900), (None, 3600, 900)],
+)
+def test_a_quota_is_left_alone_for_twice_as_long_each_time(
+    asked: float | None, before: float, wait: float
+) -> None:
+    """
+    At least for a second and at most for a quarter of an hour, unless Google asks for more.
+    """
+    assert wait == quota_pause(asked, before)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wait"),
+    [
+        (0.5, 0.5),
+        (0, 0),
+        (-3, 0),
+        (10 * 86400, 864_000),
+        (1e300, LONGEST_LATER),
+        (math.inf, LONGEST_LATER),
+        (-math.inf, 0),
+    ],
+)
 def test_who_asks_for_later_gets_it(asked: float, wait: Any) -> None:
     """
-    To the second, and never in the past.
+    To the second, never in the past, and within a year: what is due later than that is a slip.
     """
     assert wait == found(TryLater(asked)).wait
+
+
+@pytest.mark.parametrize("asked", [math.nan, None, "soon"])
+def test_what_is_no_time_is_refused_where_it_is_raised(asked: Any) -> None:
+    """
+    There it is an error of the job like any other; in the worker it would be one of ours.
+    """
+    with pytest.raises((ValueError, TypeError)):
+        TryLater(asked)
+
+
+def test_what_a_job_says_is_cut() -> None:
+    """
+    A row is no place for a book.
+    """
+    book = "x" * 10_000
+
+    assert (500, 500) == (len(found(PermanentFailure(book)).note), len(found(TryLater(1, book)).note))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,14 @@ import pytest
 from grantkeeper import JobContext, PlainJobContext, job
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
-from grantkeeper.errors import ApiUnavailable, HttpFailed, InvalidRequest, TokenRefused
+from grantkeeper.errors import (
+    ApiUnavailable,
+    HttpFailed,
+    InvalidRequest,
+    QuotaExceeded,
+    StoreUnavailable,
+    TokenRefused,
+)
 from grantkeeper.jobs.context import JobHttp, PlainJobHttp
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.session import UserSession
@@ -41,6 +48,8 @@ class Wire:
         self, request: HttpRequest, *, seconds: float, largest: int, fresh: bool = False
     ) -> HttpResponse:
         self.sent.append(request)
+        # As long as others need to send theirs.
+        await asyncio.sleep(0)
         answer = self.answers.pop(0) if self.answers else HttpResponse(200, b"{}", {})
         if isinstance(answer, HttpFailed):
             raise answer
@@ -68,7 +77,7 @@ class Purse:
             grant=grant_id,
         )
 
-    def credentials(self, grant_id: str, scopes: frozenset[str] | None) -> Any:
+    def credentials(self, grant_id: str, scopes: frozenset[str] | None, turn: Any) -> Any:
         raise NotImplementedError
 
 
@@ -85,12 +94,27 @@ def purse() -> Purse:
     return Purse()
 
 
+@dataclass
+class Hand:
+    """A store's clock that is moved by hand."""
+
+    seconds: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
 @pytest.fixture
-def request_of(wire: Wire, purse: Purse) -> Asker:
+def hand() -> Hand:
+    return Hand()
+
+
+@pytest.fixture
+def request_of(wire: Wire, purse: Purse, hand: Hand) -> Asker:
     """A session's `request`, with nothing behind it."""
     clock = ManualClock(NOW)
     means = Means(
-        store=MemoryStore(),
+        store=MemoryStore(monotonic=hand),
         engine=MemoryEngine(),
         http=wire,
         tokens=purse,
@@ -235,6 +259,101 @@ async def test_a_long_retry_after_is_left_to_the_row(request_of: Asker, wire: Wi
     assert (1, 60) == (len(wire.sent), caught.value.retry_after)
 
 
+# -- a quota ----------------------------------------------------------------------------------------
+
+
+async def refused(request_of: Asker) -> float:
+    """How long the quota is left alone, as the error says."""
+    with pytest.raises(QuotaExceeded) as caught:
+        await request_of("GET", FILES)
+    assert caught.value.retry_after is not None
+    return caught.value.retry_after
+
+
+@pytest.mark.parametrize(
+    ("headers", "waits"),
+    [
+        ({}, [30, 60, 120, 240, 480, 900, 900]),
+        ({"retry-after": "0"}, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900]),
+        ({"retry-after": "20"}, [20, 40, 80]),
+        ({"retry-after": "2000"}, [2000, 2000]),
+    ],
+)
+async def test_a_quota_that_stays_used_up_is_left_alone_for_longer_and_longer(
+    request_of: Asker, wire: Wire, hand: Hand, monkeypatch: pytest.MonkeyPatch, headers: Any, waits: list[int]
+) -> None:
+    """
+    Never for less than Google asked, and never for nothing; what works begins it anew.
+    """
+    monkeypatch.setattr("grantkeeper.jobs.session.SHORT_WAIT", 0.5)
+    found = []
+    for _ in waits:
+        wire.answers = [HttpResponse(429, b"", headers)]
+        found.append(await refused(request_of))
+        hand.seconds += found[-1]
+    assert 200 == (await request_of("GET", FILES)).status
+    wire.answers = [HttpResponse(429, b"", headers)]
+
+    assert [*waits, waits[0]] == [*found, await refused(request_of)]
+
+
+async def test_those_who_are_refused_together_are_one_complaint(
+    request_of: Asker, wire: Wire, hand: Hand
+) -> None:
+    """
+    Many requests on their way would make an hour of half a minute.
+    """
+    wire.answers = [HttpResponse(429, b"", {})] * 7
+    first = await refused(request_of)
+    hand.seconds += first
+    together = await asyncio.gather(*(refused(request_of) for _ in range(6)))
+
+    assert 30 == first
+    assert 60 == max(together)
+    assert 55 < await refused(request_of) <= 60, "nobody is sent meanwhile"
+    assert 7 == len(wire.sent)
+
+
+async def test_what_is_done_is_done_although_the_store_is_away(
+    request_of: Asker, wire: Wire, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    That a pause was of use cannot be written down; the answer comes all the same.
+    """
+
+    async def away(*_: object) -> None:
+        raise StoreUnavailable("away")
+
+    wire.answers = [HttpResponse(429, b"", {})]
+    hand.seconds += await refused(request_of)
+    monkeypatch.setattr(MemoryStore, "forget_pauses", away)
+
+    assert 200 == (await request_of("POST", FILES)).status
+
+
+async def test_a_quota_that_is_free_at_once_is_not_asked_without_end(
+    open_town: Opener, google_emulator: GoogleEmulator
+) -> None:
+    """
+    "Retry-After: 0", again and again: the pauses grow in the job and in its row, with nothing counted.
+    """
+
+    @job(scopes=[DRIVE])
+    async def work(ctx: JobContext) -> int:
+        answer = await ctx.http.request("GET", f"{google_emulator.url}/drive/v3/files?spaces=appDataFolder")
+        return answer.status
+
+    town = await open_town(work)
+    google_emulator.fault("drive", "status_429", retry_after=0)
+    run = await town.run(work, await town.signed_in())
+
+    assert ("waiting", "quota_exceeded", 0) == (run.state, run.reason, run.report.attempts)
+    assert run.report.due_at is not None and run.report.started_at is not None
+    # A second, two and four in the job, and eight in its row.
+    assert timedelta(seconds=15) <= run.report.due_at - run.report.started_at
+    assert 4 == sum(sum(kind.values()) for kind in google_emulator.stats()["drive"].values())
+
+
 # -- a quota, with workers and the emulator ---------------------------------------------------------
 
 
@@ -264,6 +383,33 @@ async def test_one_users_quota_holds_up_nobody_else(
     assert asked == google_emulator.stats()["drive"], "the second did not ask"
     assert 200 == (await town.run(work, ben)).result
     assert 0 == first.report.attempts, "nothing was done, so nothing is counted"
+
+
+@pytest.mark.parametrize("said", ["999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+async def test_an_absurd_retry_after_stops_nobody_for_years(
+    open_town: Opener, google_emulator: GoogleEmulator, said: str
+) -> None:
+    """
+    A job waits for an hour and a bit, whichever Google it was, and then it is done.
+    """
+
+    @job(scopes=[DRIVE])
+    async def work(ctx: JobContext) -> int:
+        answer = await ctx.http.request("GET", f"{google_emulator.url}/drive/v3/files?spaces=appDataFolder")
+        return answer.status
+
+    town = await open_town(work)
+    ada, ben = await town.signed_in("ada@example.com"), await town.signed_in("ben@example.com")
+    google_emulator.fault("drive", "status_429", email="ada@example.com", retry_after=said)
+    google_emulator.fault("token", "status_503", email="ben@example.com", retry_after=said)
+    town.advance(4000)
+    runs = [await town.run(work, ada), await town.run(work, ben)]
+    google_emulator.heal()
+
+    assert ["quota_exceeded", "issuer_unavailable"] == [run.reason for run in runs]
+    for run in runs:
+        assert run.report.due_at is not None and run.report.started_at is not None
+        assert run.report.due_at - run.report.started_at < timedelta(hours=1.5)
 
 
 async def test_a_plain_job_asks_as_an_async_one_does(

@@ -420,8 +420,8 @@ class MemoryStore(MemoryJobs):
             lambda name, held: held.until <= moment - LEASE_SECONDS and not name.startswith(SOUGHT_LEASES),
             limit,
         )
-        for ends in (self._tables.paces, self._tables.pauses):
-            went += _sweep(ends, lambda _, end: end <= moment - PACE_SECONDS, limit)
+        went += _sweep(self._tables.paces, lambda _, full: full <= moment - PACE_SECONDS, limit)
+        went += _sweep(self._tables.pauses, lambda _, told: sum(told) <= moment - PACE_SECONDS, limit)
         went += _sweep(
             self._changes,
             lambda seq, change: (

@@ -8,7 +8,7 @@ from datetime import datetime
 from grantkeeper.adapters.memory_tables import Tables
 from grantkeeper.errors import StoreConflict
 from grantkeeper.model import Job, JobState
-from grantkeeper.ports import JobQuery
+from grantkeeper.ports import JobQuery, Pause
 
 
 class MemoryJobs:
@@ -134,14 +134,19 @@ class MemoryJobs:
 
     async def pause(self, key: str, *, seconds: float) -> None:
         self._open()
-        until = self._time() + seconds
-        self._tables.pauses[key] = max(until, self._tables.pauses.get(key, until))
+        told = (self._time() + seconds, seconds)
+        self._tables.pauses[key] = max(told, self._tables.pauses.get(key, told))
 
-    async def paused(self, keys: Sequence[str]) -> Mapping[str, float]:
+    async def pauses(self, keys: Sequence[str]) -> Mapping[str, Pause]:
         self._open()
         now = self._time()
-        left = {key: self._tables.pauses[key] - now for key in keys if key in self._tables.pauses}
-        return {key: seconds for key, seconds in left.items() if seconds > 0}
+        found = {key: self._tables.pauses[key] for key in keys if key in self._tables.pauses}
+        return {key: Pause(until - now, seconds) for key, (until, seconds) in found.items()}
+
+    async def forget_pauses(self, keys: Sequence[str]) -> None:
+        for key, pause in (await self.pauses(keys)).items():
+            if pause.left <= 0.0:
+                del self._tables.pauses[key]
 
 
 def _by_id(jobs: Iterable[Job]) -> list[Job]:

@@ -93,7 +93,7 @@ class Tables:
     job_keys: dict[tuple[str, str, str] | None, str] = field(default_factory=dict)
     erased: dict[str, None] = field(default_factory=dict)
     paces: dict[str, float] = field(default_factory=dict)
-    pauses: dict[str, float] = field(default_factory=dict)
+    pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def commit(self, steps: Sequence[Step]) -> News:
         """

@@ -10,7 +10,7 @@ from grantkeeper.adapters.postgres_work import PostgresWork
 from grantkeeper.adapters.records import instant, job_of, job_row, job_standing
 from grantkeeper.errors import StoreConflict
 from grantkeeper.model import Job, JobState
-from grantkeeper.ports import JobQuery
+from grantkeeper.ports import JobQuery, Pause
 
 
 class PostgresJobs:
@@ -96,5 +96,9 @@ class PostgresJobs:
     async def pause(self, key: str, *, seconds: float) -> None:
         await self._work.write("pause", key, float(seconds))
 
-    async def paused(self, keys: Sequence[str]) -> Mapping[str, float]:
-        return dict(await self._work.read("paused", list(keys)))
+    async def pauses(self, keys: Sequence[str]) -> Mapping[str, Pause]:
+        found = await self._work.read("pauses", list(keys))
+        return {key: Pause(left, seconds) for key, left, seconds in found}
+
+    async def forget_pauses(self, keys: Sequence[str]) -> None:
+        await self._work.write("forget_pauses", list(keys))

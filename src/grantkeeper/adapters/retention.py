@@ -11,4 +11,7 @@ LEASE_SECONDS = 600
 """A lease that ended this long ago was never given back: its owner is dead. See `SOUGHT_LEASES`."""
 
 PACE_SECONDS = 60
-"""A rate that is full again, or a pause that is over, for this long says nothing any more."""
+"""
+A rate that is full again for this long says nothing any more; nor does a pause that is over for this long
+and for as long again as it lasted.
+"""

@@ -14,7 +14,7 @@ from grantkeeper.adapters.sqlite_steps import SQL
 from grantkeeper.adapters.sqlite_writer import SqliteWriter
 from grantkeeper.errors import StoreConflict
 from grantkeeper.model import Job, JobState
-from grantkeeper.ports import JobQuery
+from grantkeeper.ports import JobQuery, Pause
 
 
 class SqliteJobs:
@@ -86,8 +86,13 @@ class SqliteJobs:
     async def pause(self, key: str, *, seconds: float) -> None:
         await self._writer.do(lambda db: _each(db, "pause", [(key, seconds)]), synced=False)
 
-    async def paused(self, keys: Sequence[str]) -> Mapping[str, float]:
-        return dict(self._rows("paused", (json.dumps(list(keys)),)))
+    async def pauses(self, keys: Sequence[str]) -> Mapping[str, Pause]:
+        found = self._rows("pauses", (json.dumps(list(keys)),))
+        return {key: Pause(left, seconds) for key, left, seconds in found}
+
+    async def forget_pauses(self, keys: Sequence[str]) -> None:
+        values = (json.dumps(list(keys)),)
+        await self._writer.do(lambda db: _each(db, "forget_pauses", [values]), synced=False)
 
 
 def _each(db: apsw.Connection, name: str, values: Iterable[Row]) -> None:

@@ -66,9 +66,15 @@ class _Base:
         """
         The user's grant for Google's own client libraries, opening what the job named.
 
-        They block: in an async job use them inside a plain step, which runs in a thread.
+        They block: in an async job use them inside a plain step, which runs in a thread. Before each
+        request they wait for quotas and rates as `http` does, and raise `QuotaExceeded` where it does.
         """
-        return self._work.means.tokens.credentials(self.grant_id, self._work.scopes or None)
+        session = self._work.session
+
+        def turn(url: str) -> None:
+            self._carry(session.turn(url)).result()
+
+        return self._work.means.tokens.credentials(self.grant_id, self._work.scopes or None, turn)
 
 
 class JobContext(_Base):

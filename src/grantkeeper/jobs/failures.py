@@ -1,7 +1,9 @@
 """What becomes of a job that cannot go on: a table of errors, and nothing else."""
 
+import math
 from dataclasses import dataclass, replace
 
+from grantkeeper.backoff import heeded
 from grantkeeper.errors import (
     ApiError,
     ApiUnavailable,
@@ -32,6 +34,11 @@ OUTAGES = 136
 QUOTA_PAUSE = 30.0
 """Seconds after a quota error that names none (google-facts 9.3)."""
 
+SHORTEST_QUOTA_PAUSE = 1.0
+"""Seconds after any other: who says "at once" would be asked without end."""
+
+LONGEST_NOTE = 500
+"""Characters of what a job says."""
 
 EVERYBODYS = (IssuerUnavailable, StoreUnavailable, ClientMisconfigured, SealBroken)
 """Trouble that all jobs have at once: it is waited for as long as it lasts, and makes no dead letters."""
@@ -44,12 +51,26 @@ class PermanentFailure(Exception):
     """Raised by a job for what will not pass: it is not tried again. The text is shown to people."""
 
 
+LONGEST_LATER = 366 * 24 * 3600.0
+"""Seconds that a job may ask for; more of them are as good as this."""
+
+
 class TryLater(Exception):
-    """Raised by a job that wants to be run again in *seconds*; no attempt is counted."""
+    """
+    Raised by a job that wants to be run again in *seconds*, at most a year; no attempt is counted.
+
+    Raises:
+        ValueError: That is no number.
+    """
 
     def __init__(self, seconds: float, text: str = "the job asked to be run later") -> None:
         super().__init__(text)
-        self.seconds = seconds
+        if math.isnan(seconds):
+            raise ValueError("a job is run later by a number of seconds")
+        self.seconds = float(min(max(0.0, seconds), LONGEST_LATER))
+
+
+OURS = (GrantkeeperError, PermanentFailure, TryLater)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +101,14 @@ def meant(error: BaseException) -> BaseException:
     Google's libraries raise their own from what our credentials tell them.
     """
     found: BaseException | None = error
-    while found is not None and not isinstance(found, GrantkeeperError | PermanentFailure | TryLater):
+    while found is not None and not isinstance(found, OURS):
         found = found.__cause__
     return error if found is None else found
+
+
+def ours(error: BaseException) -> bool:
+    """Whether what is `meant` by *error* is one of ours."""
+    return isinstance(meant(error), OURS)
 
 
 def verdict(
@@ -123,11 +149,11 @@ def _decided(error: BaseException, *, roll: float, granted: bool) -> Verdict | N
     if isinstance(error, GrantNotFound):
         return Verdict(JobState.CANCELLED, error.code, error.text)
     if isinstance(error, TryLater):
-        return Verdict(JobState.WAITING, "asked_for_later", str(error), max(0.0, error.seconds))
+        return Verdict(JobState.WAITING, "asked_for_later", str(error)[:LONGEST_NOTE], error.seconds)
     if isinstance(error, QuotaExceeded):
         # Nothing was done, and it may well last all day: no attempt is counted.
-        wait = QUOTA_PAUSE if error.retry_after is None else error.retry_after
-        return Verdict(JobState.WAITING, error.code, error.text, wait * (1.0 + roll / 4))
+        wait = quota_pause(error.retry_after) * (1.0 + roll / 4)
+        return Verdict(JobState.WAITING, error.code, error.text, wait)
     if _permanent(error):
         return Verdict(JobState.FAILED, _reason(error), _note(error))
     return None
@@ -144,12 +170,25 @@ def _again(error: BaseException, *, attempts: int, outages: int, most: int, roll
         return Verdict(JobState.FAILED, _reason(error), note, **one)
     wait = pause(before, roll)
     asked = error.retry_after if isinstance(error, GrantkeeperError) else None
-    return Verdict(JobState.WAITING, _reason(error), _note(error), max(wait, asked or 0.0), **one)
+    return Verdict(JobState.WAITING, _reason(error), _note(error), max(wait, heeded(asked or 0.0)), **one)
 
 
 def pause(before: int, roll: float) -> float:
     """Seconds until the next try, after *before* that failed and one more; *roll* is in [0, 1)."""
     return min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(before, 16)) * (0.5 + roll / 2)
+
+
+def quota_pause(asked: float | None, before: float = 0.0) -> float:
+    """
+    Seconds for which a quota is left alone.
+
+    Args:
+        asked: What Google asked for, if it did; never undercut, but see `heeded`.
+        before: How long the pause was after which it was still used up: this one is twice that, at
+            most `LONGEST_PAUSE`.
+    """
+    own = min(LONGEST_PAUSE, max(SHORTEST_QUOTA_PAUSE, 2.0 * before))
+    return max(own, QUOTA_PAUSE if asked is None else heeded(asked))
 
 
 def _unnamed(error: ScopeInsufficient) -> str:
@@ -179,7 +218,7 @@ def _note(error: BaseException) -> str:
     if isinstance(error, GrantkeeperError):
         return error.text
     if isinstance(error, PermanentFailure | StepsDiffer):
-        return str(error)[:500]
+        return str(error)[:LONGEST_NOTE]
     if isinstance(error, HttpFailed):
         return "the network failed"
     return f"the job raised {type(error).__name__}"

@@ -1,7 +1,7 @@
 """What running jobs needs of the rest of the house."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -22,8 +22,8 @@ class Tokens(Protocol):
         """See `grantkeeper.library.core.KeeperCore.access_token`."""
         ...
 
-    def credentials(self, grant_id: str, scopes: frozenset[str] | None) -> Any:
-        """A grant as google-auth's credentials, for a thread."""
+    def credentials(self, grant_id: str, scopes: frozenset[str] | None, turn: Callable[[str], None]) -> Any:
+        """A grant as google-auth's credentials, for a thread; *turn* gives leave to each request."""
         ...
 
 

@@ -7,10 +7,11 @@ It is taken by another *before* the engine gives our jobs away: while it is ours
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from grantkeeper.errors import StoreConflict, StoreUnavailable
 from grantkeeper.model import Job, JobState
@@ -18,8 +19,22 @@ from grantkeeper.ports import JobStore, Suspended
 
 T = TypeVar("T")
 
+LARGEST_NUMBER: Final = 2**63 - 1
+"""That a database can hold."""
+
+_UNKEPT = re.compile("[\x00\ud800-\udfff]")
+
 PAUSE = 0.2
 LONGEST_PAUSE = 5.0
+
+
+def kept(text: str) -> str:
+    """
+    *text* as each database takes it: what none or not all can hold becomes U+FFFD.
+
+    That is NUL, and half of a surrogate pair, as names of files have that are no UTF-8.
+    """
+    return _UNKEPT.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 async def patiently(read: Callable[[], Awaitable[T]]) -> T:
@@ -60,7 +75,7 @@ class Row:
 
     async def change(self, *, quiet: bool = False, patient: bool = False, **fields: Any) -> None:
         """
-        Change these fields of the row.
+        Change these fields of the row; texts as they are `kept`.
 
         Args:
             quiet: See `JobStore.change_job`.
@@ -71,8 +86,10 @@ class Row:
             TakenOver: Another run is at it, or will be.
             StoreUnavailable: The store is away, and we are not patient.
         """
+        # What an author said; refused by the database it would have the job begun again without end.
+        said = {name: kept(fields[name]) for name in ("reason", "note", "doing") if fields.get(name)}
         while True:
-            wanted = replace(self.job, **fields)
+            wanted = replace(self.job, **fields | said)
             change = partial(self._store.change_job, wanted, quiet=quiet)
             read = partial(self._store.job, self.job.id)
             try:

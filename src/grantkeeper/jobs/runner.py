@@ -19,7 +19,7 @@ import msgspec
 from grantkeeper.errors import CallerNotAllowed, ScopeInsufficient, StoreUnavailable
 from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
-from grantkeeper.jobs.failures import PermanentFailure, Verdict, meant, verdict
+from grantkeeper.jobs.failures import OUTAGES, PermanentFailure, Verdict, meant, ours, pause, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import granted, park_others
 from grantkeeper.jobs.rights import beyond_rule
@@ -32,7 +32,8 @@ from grantkeeper.ports import Steps, Suspended
 ELSEWHERE = Verdict(JobState.WAITING, "job_unknown", "the worker that took it does not know it", 15.0)
 """Another worker may: two apps can share a database."""
 
-BROKEN = Verdict(JobState.WAITING, "error", "the worker failed, not the job; its log says how", 60.0)
+REST_OF_BROKEN = 60.0
+"""Seconds at least until a job is begun again that our own code could not bring to an end."""
 
 LONGEST_SAID = 500
 """Characters of an error's text in the log, which is for those who wrote the job; it is kept nowhere else."""
@@ -81,7 +82,9 @@ class Runner:
             self._means.tell("job.broken", level=logging.ERROR, error=error, job=job_id)
             row = await self._ours(job_id)
             if row is not None:
-                await self._write(row, None, BROKEN)
+                found = _broken(row.job.outages, self._means.dice.roll())
+                definition = self._means.definitions.get(row.job.name)
+                await self._write(row, definition, found, outages=found.outages)
             raise Suspended from None
 
     async def _ours(self, job_id: str) -> Row | None:
@@ -189,12 +192,15 @@ class Runner:
             ended_at=now,
             keep_until=now + definition.keep,
         )
+        await work.session.worked()
         self.ended[JobState.DONE] += 1
         self._means.tell("job.done", job=work.row.job.id, name=definition.name, steps=work.recorded)
 
-    async def _failed(self, work: Work, definition: Definition, error: Exception) -> None:
-        """Write down what *error* makes of the job."""
+    async def _failed(self, work: Work, definition: Definition, raised: Exception) -> None:
+        """Write down what *raised* makes of the job."""
         row = work.row
+        foreign = None if ours(raised) else await work.session.foreign(raised)
+        error = foreign or raised
         attempts, outages = (0, 0) if work.done_anew else (row.job.attempts, row.job.outages)
         needed = replace(row.job, scopes=work.scopes)
         found = verdict(
@@ -205,14 +211,14 @@ class Runner:
             roll=self._means.dice.roll(),
             granted=isinstance(meant(error), ScopeInsufficient) and await self._granted(needed),
         )
-        if found.reason == "error":
+        if found.reason == "error" or foreign is not None:
             self._means.tell(
                 "job.raised",
                 level=logging.WARNING,
-                error=error,
+                error=raised,
                 job=row.job.id,
                 name=definition.name,
-                said=str(error)[:LONGEST_SAID],
+                said=str(raised)[:LONGEST_SAID],
             )
         more = await work.last_news() | {
             "attempts": found.attempts,
@@ -266,6 +272,16 @@ def _not_allowed(beyond: frozenset[str]) -> Verdict:
         f"{' '.join(sorted(beyond))}"
     )
     return Verdict(JobState.FAILED, CallerNotAllowed.code, note)
+
+
+def _broken(outages: int, roll: float) -> Verdict:
+    """What becomes of a job when our own code fails: longer and longer rests, and after a day an end."""
+    note = "the worker failed, not the job; its log says how"
+    if outages + 1 >= OUTAGES:
+        note = f"{note}; tried {outages + 1} times"
+        return Verdict(JobState.FAILED, "error", note, outages=outages + 1)
+    wait = max(REST_OF_BROKEN, pause(outages, roll))
+    return Verdict(JobState.WAITING, "error", note, wait, outages=outages + 1)
 
 
 def _killer(times: int) -> Verdict:

@@ -3,12 +3,14 @@ Requests to Google's APIs in the name of a job's user.
 
 The token goes to Google's hosts and nowhere else. A quota that is used up is everybody's
 business: it is written down as a pause that all workers keep, so that no other job runs into
-the same wall; who has to wait longer than a moment gives his place to others.
+the same wall; who has to wait longer than a moment gives his place to others. A pause after which
+nothing goes yet is followed by one twice as long, until something does.
 """
 
 import asyncio
 import re
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,15 +18,18 @@ import msgspec
 
 from grantkeeper.errors import (
     AnswerTooLarge,
+    ApiError,
     ApiMisbehaved,
     ApiUnavailable,
     HttpFailed,
     InvalidRequest,
     Quota,
     QuotaExceeded,
+    StoreUnavailable,
     TokenRefused,
 )
-from grantkeeper.jobs.failures import QUOTA_PAUSE
+from grantkeeper.jobs.failures import quota_pause
+from grantkeeper.jobs.foreign import answered
 from grantkeeper.jobs.means import Means
 from grantkeeper.model import Job, Token
 from grantkeeper.protocol.api import api_failure, unanswered
@@ -53,6 +58,8 @@ class UserSession:
     def __init__(self, means: Means, job: Job) -> None:
         self._means = means
         self._job = job
+        self._over: set[str] = set()
+        """Keys of pauses after which another client sent something; nobody knows with what success."""
 
     def now(self) -> datetime:
         """The keeper's time."""
@@ -88,12 +95,12 @@ class UserSession:
         again = method.upper() in SAFE_METHODS if idempotent is None else idempotent
         refused: str | None = None
         for attempt in range(TRIES):
-            await self._turn(host)
+            over = await self._turn(host)
             # Google looks at the token when a request begins, however long that then takes.
             token = await self.token(min(int(seconds) + 60, LONGEST_NEED), refused)
             sent["authorization"] = f"Bearer {token.access_token.reveal()}"
             try:
-                return await self._send(
+                answer = await self._send(
                     HttpRequest(method, url, body, dict(sent)), host, seconds, largest, accept
                 )
             except TokenRefused:
@@ -108,10 +115,57 @@ class UserSession:
                     raise
                 await asyncio.sleep(pause)
             except QuotaExceeded as error:
-                await self._used_up(host, error)
-                if attempt + 1 == TRIES:
+                wait = await self._used_up(host, error)
+                if attempt + 1 == TRIES or wait > SHORT_WAIT:
                     raise
+            else:
+                await self._helped(over)
+                return answer
         raise AssertionError("the last try returns or raises")
+
+    # -- requests of others' clients ------------------------------------------------------------
+
+    async def turn(self, url: str) -> None:
+        """
+        Leave for a request that another client sends; at once where it does not go to Google.
+
+        Raises:
+            QuotaExceeded: The wait is longer than a moment.
+        """
+        with suppress(InvalidRequest):
+            self._over.update(await self._turn(self._allowed(url)))
+
+    async def foreign(self, error: BaseException) -> ApiError | None:
+        """
+        What an error of another client means, were its answer one to us; ``None``: it has none of Google's.
+
+        All workers are told of a quota that is used up.
+        """
+        found = answered(error)
+        if found is None:
+            return None
+        try:
+            host = self._allowed(found.url)
+        except InvalidRequest:
+            return None
+        failure = api_failure(found.response, now=self.now())
+        if isinstance(failure, QuotaExceeded):
+            with suppress(StoreUnavailable):
+                await self._used_up(host, failure)
+        return failure
+
+    async def worked(self) -> None:
+        """The job is done: so other clients' requests after a pause were answered."""
+        await self._helped(self._over)
+
+    # -- the way of one -------------------------------------------------------------------------
+
+    async def _helped(self, over: Collection[str]) -> None:
+        """Forget pauses that were of use."""
+        if over:
+            # What is done is done, whether or not it can be written down that it was.
+            with suppress(StoreUnavailable):
+                await self._means.store.forget_pauses(list(over))
 
     async def _send(
         self, request: HttpRequest, host: str, seconds: float, largest: int, accept: Collection[int]
@@ -127,14 +181,17 @@ class UserSession:
             raise failure
         return response
 
-    async def _turn(self, host: str) -> None:
+    async def _turn(self, host: str) -> list[str]:
         """
         Wait while a quota is paused, and for a turn of each rate that is to be kept.
+
+        Returns:
+            Keys of the pauses that are over, and of which nobody knows yet whether they helped.
 
         Raises:
             QuotaExceeded: That lasts longer than a moment.
         """
-        await self._unpaused(host)
+        over = await self._unpaused(host)
         for rate in self._means.rates:
             if rate.host != host:
                 continue
@@ -144,31 +201,32 @@ class UserSession:
                     whose = Quota.USER if rate.per_user else Quota.PROJECT
                     raise QuotaExceeded(f"the rate set for {host} is used up", whose=whose, retry_after=wait)
                 await asyncio.sleep(wait)
+        return over
 
-    async def _unpaused(self, host: str) -> None:
+    async def _unpaused(self, host: str) -> list[str]:
         keys = self._keys(host)
         while True:
-            paused = await self._means.store.paused(list(keys.values()))
+            pauses = await self._means.store.pauses(list(keys.values()))
             left, whose = max(
-                ((paused.get(key, 0.0), whose) for whose, key in keys.items()), key=lambda found: found[0]
+                ((pauses[key].left, whose) for whose, key in keys.items() if key in pauses),
+                default=(0.0, Quota.USER),
             )
             if left <= 0.0:
-                return
+                return list(pauses)
             if left > SHORT_WAIT:
                 raise QuotaExceeded(f"the quota of {host} is used up", whose=whose, retry_after=left)
-            await asyncio.sleep(left)
+            # The dice keep those apart who wait for the same moment.
+            await asyncio.sleep(left * (1.0 + self._means.dice.roll() / 4))
 
-    async def _used_up(self, host: str, error: QuotaExceeded) -> None:
-        """
-        Tell all workers; nothing was done, so that it may be sent again after a short wait.
-
-        Raises:
-            QuotaExceeded: It lasts longer than a moment.
-        """
-        wait = QUOTA_PAUSE if error.retry_after is None else error.retry_after
-        await self._means.store.pause(self._keys(host)[error.whose], seconds=wait)
-        if wait > SHORT_WAIT:
-            raise error
+    async def _used_up(self, host: str, error: QuotaExceeded) -> float:
+        """Tell all workers; nothing was done, so that it may be sent again. Seconds until then."""
+        key, store = self._keys(host)[error.whose], self._means.store
+        last = (await store.pauses([key])).get(key)
+        # One that lasts was begun by somebody who was sent at the same time: they are one complaint.
+        before = last.seconds if last is not None and last.left <= 0.0 else 0.0
+        error.retry_after = quota_pause(error.retry_after, before)
+        await store.pause(key, seconds=error.retry_after)
+        return error.retry_after
 
     def _keys(self, host: str) -> dict[Quota, str]:
         return {Quota.USER: f"api:{host}:{self._job.grant_id}", Quota.PROJECT: f"api:{host}"}

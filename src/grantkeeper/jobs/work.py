@@ -15,7 +15,7 @@ from grantkeeper.errors import StoreConflict, StoreUnavailable
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.failures import PermanentFailure
 from grantkeeper.jobs.means import Means
-from grantkeeper.jobs.row import Row
+from grantkeeper.jobs.row import LARGEST_NUMBER, Row, kept
 from grantkeeper.jobs.session import UserSession
 from grantkeeper.model import Held
 from grantkeeper.ports import Release, Steps, Suspended
@@ -80,7 +80,7 @@ class Work:
             return value
 
         try:
-            value = await self._steps.step(name, do)
+            value = await self._steps.step(kept(name), do)
         except BaseException:
             self._failed = True
             raise
@@ -92,10 +92,16 @@ class Work:
         """
         Write progress; what comes within a moment of another is written after it, the newest alone.
 
+        Numbers are brought to what a row can hold.
+
         Raises:
             Suspended: The job was cancelled or erased.
         """
-        self._news = {"done": done, "of": of, "doing": None if doing is None else doing[:LONGEST_DOING]}
+        self._news = {
+            "done": _counted(done),
+            "of": _counted(of),
+            "doing": None if doing is None else str(doing)[:LONGEST_DOING],
+        }
         wait = self._told_at + TELL_EVERY - self.means.clock.monotonic()
         if wait <= 0.0:
             await self._tell()
@@ -172,3 +178,7 @@ class Work:
             if not lost:
                 with suppress(StoreConflict, StoreUnavailable):
                     await store.commit(Release(claim))
+
+
+def _counted(number: int) -> int:
+    return min(max(0, int(number)), LARGEST_NUMBER)

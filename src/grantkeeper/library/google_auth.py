@@ -7,7 +7,7 @@ one to send. That look into the keeper's memory is made before every request, so
 a revoked grant stops working here within a second.
 """
 
-from collections.abc import Collection, MutableMapping
+from collections.abc import Callable, Collection, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Never, Self
@@ -47,12 +47,15 @@ class _Held:
 class _Shared:
     """What copies have in common."""
 
-    __slots__ = ("grant_id", "held", "scopes", "source")
+    __slots__ = ("grant_id", "held", "scopes", "source", "turn")
 
-    def __init__(self, source: TokenSource, grant_id: str, scopes: Scopes | None) -> None:
+    def __init__(
+        self, source: TokenSource, grant_id: str, scopes: Scopes | None, turn: Callable[[str], None] | None
+    ) -> None:
         self.source = source
         self.grant_id = grant_id
         self.scopes = scopes
+        self.turn = turn
         # One assignment replaces it as a whole, so readers need no lock; one flight is the keeper's care.
         self.held: _Held | None = None
 
@@ -64,6 +67,9 @@ class GrantCredentials(CredentialsWithQuotaProject, ReadOnlyScoped):
     They may be used by many threads at once, and they block: not for the event
     loop of the keeper, and for another loop only through
     ``google.auth.aio.transport.sessions`` or a thread.
+
+    Args:
+        turn: Is called with the URL before each request, and returns when it may be sent; it may raise.
     """
 
     def __init__(
@@ -72,8 +78,9 @@ class GrantCredentials(CredentialsWithQuotaProject, ReadOnlyScoped):
         grant_id: str,
         scopes: Collection[str] | None = None,
         quota_project_id: str | None = None,
+        turn: Callable[[str], None] | None = None,
     ) -> None:
-        self._shared = _Shared(source, grant_id, normalised(scopes) if scopes else None)
+        self._shared = _Shared(source, grant_id, normalised(scopes) if scopes else None, turn)
         super().__init__()  # type: ignore[no-untyped-call]
         self._quota_project_id = quota_project_id
 
@@ -160,6 +167,8 @@ class GrantCredentials(CredentialsWithQuotaProject, ReadOnlyScoped):
             RuntimeError: This is the keeper's own loop, or the keeper is closed.
         """
         shared = self._shared
+        if shared.turn is not None:
+            shared.turn(url)
         held = shared.held
         if held is None or self._changed(held) or shared.source.now() >= held.until:
             held = self._current()

@@ -5,7 +5,7 @@ The authors' code runs beside that loop, never on it.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -46,8 +46,8 @@ class CoreTokens:
     ) -> Token:
         return await self._core.access_token(grant_id, scopes=scopes, min_ttl=min_ttl, rejected=rejected)
 
-    def credentials(self, grant_id: str, scopes: frozenset[str] | None) -> Any:
-        return GrantCredentials(LocalTokens(self._home), grant_id, scopes)
+    def credentials(self, grant_id: str, scopes: frozenset[str] | None, turn: Callable[[str], None]) -> Any:
+        return GrantCredentials(LocalTokens(self._home), grant_id, scopes, turn=turn)
 
 
 class _Parts:

@@ -7,7 +7,7 @@ and a store never sees a token in the clear.
 
 from grantkeeper.ports.engine import Engine, Run, StepRecord, Steps, StepsDiffer, Suspended, Ticket
 from grantkeeper.ports.grants import ChangeFeed, GrantQuery, GrantStore, LeaseStore, RedemptionStore
-from grantkeeper.ports.jobs import JobQuery, JobStore, PaceStore
+from grantkeeper.ports.jobs import JobQuery, JobStore, PaceStore, Pause
 from grantkeeper.ports.journal import Journal
 from grantkeeper.ports.sealing import Keyring, SealContext, Sealer
 from grantkeeper.ports.steps import (
@@ -57,6 +57,7 @@ __all__ = [
     "Note",
     "OnceStore",
     "PaceStore",
+    "Pause",
     "PutToken",
     "RedemptionStore",
     "Release",

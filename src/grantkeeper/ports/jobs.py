@@ -102,6 +102,20 @@ class JobStore(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """
+    For a while nobody shall use something.
+
+    Attributes:
+        left: Seconds from now; 0 or less once it is over.
+        seconds: How long it lasts in all.
+    """
+
+    left: float
+    seconds: float
+
+
 class PaceStore(Protocol):
     """Rates and pauses that all processes on the database share, by its own clock."""
 
@@ -115,9 +129,17 @@ class PaceStore(Protocol):
         ...
 
     async def pause(self, key: str, *, seconds: float) -> None:
-        """Nobody shall use *key* for *seconds*; a longer pause stays."""
+        """
+        Nobody shall use *key* for *seconds*; a pause that ends later stays.
+
+        It is remembered for at least as long again, unless it is forgotten.
+        """
         ...
 
-    async def paused(self, keys: Sequence[str]) -> Mapping[str, float]:
-        """Seconds left of those of *keys* that are paused."""
+    async def pauses(self, keys: Sequence[str]) -> Mapping[str, Pause]:
+        """The last pauses of those of *keys* that have one; it may be over."""
+        ...
+
+    async def forget_pauses(self, keys: Sequence[str]) -> None:
+        """Forget the pauses of *keys* that are over."""
         ...

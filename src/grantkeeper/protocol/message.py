@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from grantkeeper.backoff import heeded
 from grantkeeper.errors import IssuerMisbehaved
 
 LARGEST_ANSWER = 256 * 1024
@@ -113,15 +114,16 @@ def retry_after(response: HttpResponse, now: datetime) -> float | None:
     """
     Seconds asked for by ``Retry-After`` (RFC 9110 10.2.3), as a number or as a date.
 
-    Nonsense counts as absent: it must not turn a passing fault into an error of ours.
+    Nonsense counts as absent: it must not turn a passing fault into an error of ours. More than an hour
+    is an hour, for whoever waits for it and for whoever is told of it.
     """
     value = response.headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit() and len(value) <= 9:
-        return float(value)
+        return heeded(float(value))
     try:
         at = parsedate_to_datetime(value)
     except (TypeError, ValueError, OverflowError, IndexError):
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    return max((at - now).total_seconds(), 0.0)
+    return heeded((at - now).total_seconds())

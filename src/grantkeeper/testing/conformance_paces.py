@@ -52,11 +52,12 @@ class PaceStoreConformance(Conformance):
         await store.pause("long", seconds=600)
         await store.pause("other", seconds=600)
         await self.outlast(SHORT)
-        left = await store.paused(["short", "long", "never"])
+        found = await store.pauses(["short", "long", "never"])
 
-        assert {"long"} == set(left)
-        assert 500 < left["long"] < 601
-        assert {} == await store.paused([])
+        assert {"short": SHORT, "long": 600.0} == {key: pause.seconds for key, pause in found.items()}
+        assert found["short"].left <= 0.0
+        assert 500 < found["long"].left < 601
+        assert {} == await store.pauses([])
 
     async def test_a_longer_pause_stays(self, store: Store) -> None:
         """
@@ -67,4 +68,24 @@ class PaceStoreConformance(Conformance):
         await store.pause("two", seconds=1)
         await store.pause("two", seconds=60)
 
-        assert all(seconds > 50 for seconds in (await store.paused(["one", "two"])).values())
+        found = await store.pauses(["one", "two"])
+
+        assert [60.0, 60.0] == [pause.seconds for pause in found.values()]
+        assert all(pause.left > 50 for pause in found.values())
+
+    async def test_a_pause_that_is_over_is_remembered_until_it_is_forgotten(self, store: Store) -> None:
+        """
+        Another one may begin before; one that lasts is not forgotten.
+        """
+        for key in ("kept", "over", "again"):
+            await store.pause(key, seconds=SHORT)
+        await store.pause("long", seconds=600)
+        await self.outlast(SHORT)
+        await store.pause("again", seconds=SHORT / 2)
+        await self.outlast(SHORT / 2)
+        seen = await store.pauses(["again"])
+        await store.forget_pauses(["over", "long", "never"])
+        await store.forget_pauses([])
+
+        assert SHORT / 2 == seen["again"].seconds
+        assert {"kept", "again", "long"} == set(await store.pauses(["kept", "over", "again", "long"]))

@@ -21,13 +21,17 @@ RETURNING wait;
 
 -- name: pause
 WITH calm AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-INSERT INTO pauses AS kept (key, paused_until)
-SELECT $1::text, clock_timestamp() + make_interval(secs => $2) FROM calm
-ON CONFLICT (key) DO UPDATE SET paused_until = greatest(kept.paused_until, excluded.paused_until);
+INSERT INTO pauses AS kept (key, paused_until, seconds)
+SELECT $1::text, clock_timestamp() + make_interval(secs => $2), $2 FROM calm
+ON CONFLICT (key) DO UPDATE SET paused_until = excluded.paused_until, seconds = excluded.seconds
+WHERE kept.paused_until < excluded.paused_until;
 
--- name: paused
-SELECT key, extract(epoch FROM paused_until - clock_timestamp())::float8 FROM pauses
-WHERE key = ANY ($1::text[]) AND paused_until > clock_timestamp();
+-- name: pauses
+SELECT key, extract(epoch FROM paused_until - clock_timestamp())::float8, seconds FROM pauses
+WHERE key = ANY ($1::text[]);
+
+-- name: forget_pauses
+DELETE FROM pauses WHERE key = ANY ($1::text[]) AND paused_until <= clock_timestamp();
 
 -- name: sweep_paces
 WITH gone AS (
@@ -41,7 +45,7 @@ SELECT count(*) FROM gone;
 -- name: sweep_pauses
 WITH gone AS (
     DELETE FROM pauses WHERE ctid = ANY (ARRAY (
-        SELECT ctid FROM pauses WHERE paused_until <= clock_timestamp() - make_interval(secs => $1)
+        SELECT ctid FROM pauses WHERE paused_until <= clock_timestamp() - make_interval(secs => seconds + $1)
         LIMIT $2 FOR UPDATE SKIP LOCKED
     )) RETURNING 1
 )

@@ -18,12 +18,17 @@ ON CONFLICT DO UPDATE SET
 RETURNING wait;
 
 -- name: pause
-INSERT INTO pauses (key, paused_until) VALUES (?1, unixepoch('subsec') + ?2)
-ON CONFLICT DO UPDATE SET paused_until = max(paused_until, excluded.paused_until);
+INSERT INTO pauses (key, paused_until, seconds) VALUES (?1, unixepoch('subsec') + ?2, ?2)
+ON CONFLICT DO UPDATE SET paused_until = excluded.paused_until, seconds = excluded.seconds
+WHERE paused_until < excluded.paused_until;
 
--- name: paused
-SELECT key, paused_until - unixepoch('subsec') FROM pauses
-WHERE key IN (SELECT value FROM json_each(?1)) AND paused_until > unixepoch('subsec');
+-- name: pauses
+SELECT key, paused_until - unixepoch('subsec'), seconds FROM pauses
+WHERE key IN (SELECT value FROM json_each(?1));
+
+-- name: forget_pauses
+DELETE FROM pauses
+WHERE key IN (SELECT value FROM json_each(?1)) AND paused_until <= unixepoch('subsec');
 
 -- name: sweep_paces
 DELETE FROM paces WHERE key IN (
@@ -32,5 +37,5 @@ DELETE FROM paces WHERE key IN (
 
 -- name: sweep_pauses
 DELETE FROM pauses WHERE key IN (
-    SELECT key FROM pauses WHERE paused_until <= unixepoch('subsec') - ?1 LIMIT ?2
+    SELECT key FROM pauses WHERE paused_until + seconds <= unixepoch('subsec') - ?1 LIMIT ?2
 );

@@ -54,8 +54,9 @@ CREATE TABLE paces (
     wait DOUBLE PRECISION NOT NULL
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 
--- What nobody shall use for a while.
+-- What nobody shall use for a while, and how long that while is in seconds.
 CREATE TABLE pauses (
     key TEXT COLLATE "C" NOT NULL PRIMARY KEY,
-    paused_until TIMESTAMPTZ NOT NULL
+    paused_until TIMESTAMPTZ NOT NULL,
+    seconds DOUBLE PRECISION NOT NULL
 );

@@ -54,8 +54,9 @@ CREATE TABLE paces (
     wait REAL NOT NULL
 ) STRICT;
 
--- What nobody shall use for a while.
+-- What nobody shall use for a while, and how long that while is in seconds.
 CREATE TABLE pauses (
     key TEXT NOT NULL PRIMARY KEY,
-    paused_until REAL NOT NULL
+    paused_until REAL NOT NULL,
+    seconds REAL NOT NULL
 ) STRICT;
