@@ -83,7 +83,7 @@ class Desk:
         if await self.store.add_jobs([job]):
             return job, True
         if key is not None:
-            found = await self.store.job_of_key(name, grant_id, key)
+            found = await self.store.job_of_key(name, grant_id, key, caller=caller)
             if found is not None:
                 return found, False
         raise GrantNotFound("there is no such grant")

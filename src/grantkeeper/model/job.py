@@ -43,7 +43,8 @@ class Job:
         scopes: What the job's tokens open, and no more.
         caller: Id of the caller that asked for it; ``None`` for our own people and schedules.
         batch: What a fan-out made together.
-        key: Of one name, grant and key there is one job: whoever adds it again changes nothing.
+        key: Of one name, grant and key there is one job of each caller and of each batch: whoever adds it
+            again changes nothing.
         per_grant: How many jobs of this lane run at once for one grant; ``None``: any number.
         reason: Of being parked, waiting or failed: a word of the error table.
         note: The same as a sentence for people, without anything personal.
