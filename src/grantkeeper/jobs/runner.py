@@ -22,6 +22,7 @@ from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.failures import PermanentFailure, Verdict, meant, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import granted, park_others
+from grantkeeper.jobs.quoting import quotable, tellable
 from grantkeeper.jobs.rights import beyond_rule
 from grantkeeper.jobs.row import Lives, Row, TakenOver, patiently
 from grantkeeper.jobs.work import Work
@@ -205,14 +206,16 @@ class Runner:
             roll=self._means.dice.roll(),
             granted=isinstance(meant(error), ScopeInsufficient) and await self._granted(needed),
         )
+        given = work.session.given
+        found = replace(found, note=quotable(found.note, given))
         if found.reason == "error":
             self._means.tell(
                 "job.raised",
                 level=logging.WARNING,
-                error=error,
+                error=tellable(error, given),
                 job=row.job.id,
                 name=definition.name,
-                said=str(error)[:LONGEST_SAID],
+                said=quotable(str(error), given)[:LONGEST_SAID],
             )
         more = await work.last_news() | {
             "attempts": found.attempts,

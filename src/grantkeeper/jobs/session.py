@@ -31,6 +31,7 @@ from grantkeeper.protocol.api import api_failure, unanswered
 from grantkeeper.protocol.api_request import LARGEST_ANSWER, SAFE_METHODS, is_googles
 from grantkeeper.protocol.message import HttpRequest, HttpResponse
 from grantkeeper.protocol.rejected import fingerprint
+from grantkeeper.secret import AccessToken
 
 SHORT_WAIT: Final = 5.0
 """Seconds that are waited in place; longer ones are left to the job's row."""
@@ -48,11 +49,17 @@ _WRITTEN: Final = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9
 
 
 class UserSession:
-    """The `grantkeeper.google.Session` of one job."""
+    """
+    The `grantkeeper.google.Session` of one job.
+
+    Attributes:
+        given: The tokens that it has seen, so that nobody quotes them.
+    """
 
     def __init__(self, means: Means, job: Job) -> None:
         self._means = means
         self._job = job
+        self.given: list[AccessToken] = []
 
     def now(self) -> datetime:
         """The keeper's time."""
@@ -64,7 +71,12 @@ class UserSession:
 
     async def token(self, min_ttl: int, rejected: str | None = None) -> Token:
         """A token that opens what the job named, and lives so long."""
-        return await self._means.tokens.token(self._job.grant_id, self._job.scopes or None, min_ttl, rejected)
+        token = await self._means.tokens.token(
+            self._job.grant_id, self._job.scopes or None, min_ttl, rejected
+        )
+        if token.access_token not in self.given:
+            self.given.append(token.access_token)
+        return token
 
     async def request(
         self,
