@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
@@ -20,7 +21,9 @@ from grantkeeper import JobContext, PermanentFailure, PlainJobContext, job
 from grantkeeper.adapters.postgres_schema import migrate_postgres
 from grantkeeper.emulator.world import MARKERS
 from grantkeeper.google.drive import Drive
+from grantkeeper.google.photos import Photos
 from grantkeeper.jobs.definition import by_name
+from grantkeeper.jobs.envelopes import PREFIX
 from grantkeeper.library.worker import Worker
 from grantkeeper.server.logs import configure
 from grantkeeper.settings import Settings
@@ -29,6 +32,7 @@ from tests.jobs.conftest import DRIVE, SCOPES
 
 pytestmark = pytest.mark.anyio
 
+ADDING = "https://www.googleapis.com/auth/photoslibrary.appendonly"
 PLAIN = "a-word-that-is-no-secret"
 """A step returns it: what is searched holds what steps returned."""
 
@@ -87,18 +91,28 @@ async def test_jobs_leave_no_token_in_a_database_or_a_log(
     """
     base = google_emulator.issuer
 
-    @job(scopes=[DRIVE], attempts=1)
+    @job(scopes=[DRIVE, ADDING], attempts=1)
     async def busy(ctx: JobContext, how: str) -> str:
-        drive = Drive(ctx.http, base=base)
+        drive, photos = Drive(ctx.http, base=base), Photos(ctx.http, base=f"{base}/photoslibrary/v1")
 
         async def asked() -> str:
             await ctx.token()
             await ctx.http.request("GET", f"{base}/drive/v3/files?spaces=appDataFolder")
             return PLAIN
 
-        async def sent() -> str:
-            upload = await drive.begin_upload("a.txt", 5, "text/plain")
+        async def begun() -> dict[str, Any]:
+            return (await drive.begin_upload("a.txt", 5, "text/plain")).as_record()
+
+        async def sent(upload: dict[str, Any]) -> str:
+            assert upload["url"].startswith(PREFIX)
             return (await drive.send_upload(upload, b"hello")).id
+
+        async def begun_there() -> dict[str, Any]:
+            return (await photos.begin_upload(5, "image/jpeg")).as_record()
+
+        async def sent_there(upload: dict[str, Any]) -> int:
+            assert upload["url"].startswith(PREFIX)
+            return len(await photos.send_upload(upload, b"hello"))
 
         async def fails() -> None:
             header = {"Authorization": f"Bearer {(await ctx.token()).access_token.reveal()}"}
@@ -110,7 +124,8 @@ async def test_jobs_leave_no_token_in_a_database_or_a_log(
                 raise OSError(f"refused {header}") from error
 
         await ctx.step(asked)
-        await ctx.step(sent)
+        await ctx.step(sent, await ctx.step(begun))
+        await ctx.step(sent_there, await ctx.step(begun_there))
         if how != "well":
             await ctx.step(fails)
         return PLAIN
@@ -130,7 +145,7 @@ async def test_jobs_leave_no_token_in_a_database_or_a_log(
     with printed() as out:
         async with Worker(placed, by_name([busy.definition, plain.definition])) as worker:
             keeper, ended = worker.keeper, []
-            grant = (await keeper.redeem(google_emulator.code("ada@example.com", SCOPES))).id
+            grant = (await keeper.redeem(google_emulator.code("ada@example.com", [*SCOPES, ADDING]))).id
             for name, how in [
                 *(("busy", how) for how in ("well", "badly", "for good")),
                 *(("plain", how) for how in ("well", "badly")),
@@ -148,4 +163,5 @@ async def test_jobs_leave_no_token_in_a_database_or_a_log(
     assert log.count(b"job.raised") >= 3
     assert b"OSError: refused {'Authorization': 'Bearer ****'}" in log, "the author's traceback is there"
     assert [PLAIN] == found_in(held, PLAIN)
-    assert ([], []) == (found_in(held, *MARKERS), found_in(log, *MARKERS))
+    opening = [*MARKERS, "upload_id="]
+    assert ([], []) == (found_in(held, *opening), found_in(log, *opening))

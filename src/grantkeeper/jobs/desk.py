@@ -151,6 +151,7 @@ class Desk:
                 ended_at=now,
                 keep_until=now + KEPT,
                 due_at=None,
+                seal_key=None,
             )
             try:
                 return await self.store.change_job(changed)

@@ -183,6 +183,7 @@ class Runner:
             patient=True,
             state=JobState.DONE,
             result=result,
+            seal_key=None,
             steps=max(work.row.job.steps, work.recorded),
             attempts=0,
             outages=0,

@@ -24,6 +24,7 @@ from grantkeeper.errors import (
     QuotaExceeded,
     TokenRefused,
 )
+from grantkeeper.jobs.envelopes import Envelopes
 from grantkeeper.jobs.failures import QUOTA_PAUSE
 from grantkeeper.jobs.means import Means
 from grantkeeper.model import Job, Token
@@ -56,9 +57,10 @@ class UserSession:
         given: The tokens that it has seen, so that nobody quotes them.
     """
 
-    def __init__(self, means: Means, job: Job) -> None:
+    def __init__(self, means: Means, job: Job, envelopes: Envelopes | None = None) -> None:
         self._means = means
         self._job = job
+        self._envelopes = envelopes
         self.given: list[AccessToken] = []
 
     def now(self) -> datetime:
@@ -68,6 +70,10 @@ class UserSession:
     async def pause(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(max(0.0, seconds))
+
+    async def closed(self, url: str) -> str:
+        """See `grantkeeper.google.session.Closing`."""
+        return url if self._envelopes is None else await self._envelopes.closed(url)
 
     async def token(self, min_ttl: int, rejected: str | None = None) -> Token:
         """A token that opens what the job named, and lives so long."""
@@ -91,7 +97,14 @@ class UserSession:
         idempotent: bool | None = None,
         accept: Collection[int] = frozenset(),
     ) -> HttpResponse:
-        """See `grantkeeper.google.Session.request`; the same errors."""
+        """
+        See `grantkeeper.google.Session.request`; the same errors, and of an address that is `closed`:
+
+        Raises:
+            SealBroken: It does not open.
+        """
+        if self._envelopes is not None:
+            url = self._envelopes.opened(url)
         host = self._allowed(url)
         sent = {name.lower(): value for name, value in (headers or {}).items()}
         if json is not None:

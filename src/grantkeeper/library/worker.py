@@ -134,6 +134,7 @@ class Worker:
                 executor=core.nodes.id,
                 hosts=_emulators(core),
                 rates=self._rates,
+                sealer=core.sealer,
             )
             parts = _Parts(means, Yard(2 * self._at_once), self.lost, here)
             try:

@@ -57,6 +57,7 @@ class Job:
         result: What it returned, as JSON.
         order: What the engine is still to be told.
         keep_until: When an ended job is dropped.
+        seal_key: The wrapped key of addresses that its steps recorded closed; ``None``: none yet, or no more.
     """
 
     id: str
@@ -84,4 +85,5 @@ class Job:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     keep_until: datetime | None = None
+    seal_key: bytes | None = field(default=None, repr=False)
     version: int = 1

@@ -192,6 +192,7 @@ CREATE TABLE jobs (
     started_at INTEGER,
     ended_at INTEGER,
     keep_until INTEGER,
+    seal_key BLOB,
     version INTEGER NOT NULL
 ) STRICT;
 

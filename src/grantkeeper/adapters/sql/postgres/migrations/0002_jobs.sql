@@ -29,6 +29,7 @@ CREATE TABLE jobs (
     started_at BIGINT,
     ended_at BIGINT,
     keep_until BIGINT,
+    seal_key BYTEA,
     version BIGINT NOT NULL
 ) WITH (fillfactor = 80);
 
