@@ -122,10 +122,8 @@ class JobStoreConformance(Conformance):
         """
         Two callers, our own people and two batches take no key from one another; each finds its own.
         """
-        page = [
-            *(a_job(number, key="day 1", caller=caller) for number, caller in enumerate(["a", "b", None], 1)),
-            *(a_job(number, key="day 1", batch=f"day {number}") for number in (4, 5)),
-        ]
+        askers: list[dict[str, Any]] = [{"caller": "a"}, {"caller": "b"}, {}, {"batch": "1"}, {"batch": "2"}]
+        page = [a_job(number, key="day 1", **asker) for number, asker in enumerate(askers, 1)]
         again = [replace(job, id=job_id(number)) for number, job in enumerate(page, 11)]
         await added(store, *page)
         of_key = partial(store.job_of_key, page[0].name, page[0].grant_id, "day 1")
