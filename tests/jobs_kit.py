@@ -11,6 +11,9 @@ from grantkeeper.jobs.desk import KINDS, Kind
 from grantkeeper.model import Job
 from grantkeeper.ports import Store
 
+FAR = datetime(2100, 1, 1, tzinfo=UTC)
+"""Later than any clock of the tests: what is announced then stays known."""
+
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
@@ -18,7 +21,7 @@ async def announce(store: Store, name: str, *, scopes: Collection[str] = ()) -> 
     """A worker says that it can do jobs of that name."""
     said = await store.mark(KINDS)
     kinds = {} if said is None else msgspec.json.decode(said, type=dict[str, Kind])
-    kinds[name] = Kind(scopes=tuple(sorted(scopes)))
+    kinds[name] = Kind(scopes=tuple(sorted(scopes)), announced_at=FAR)
     await store.set_mark(KINDS, msgspec.json.encode(kinds))
 
 

@@ -37,8 +37,8 @@ NEEDED = (PICKING, ADDING, READING)
 SCOPES = ("openid", "email", "profile", *NEEDED, EXPORT)
 """What is asked for; without the last there is no nightly export, and all else works."""
 SESSION, STATE = "photos-session", "photos-state"
-LOOK, STREAM, TIMEOUT = 0.4, 20.0, 30.0
-"""Seconds: between two looks at our own database; of a stream; that Google may take to answer."""
+LOOK, STREAM, TIMEOUT, SEE_OFF = 0.4, 20.0, 30.0, 60.0
+"""Seconds: between two looks at our own database; of a stream; that Google may take; between two goodbyes."""
 
 CSP = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
 SAFE = {
@@ -64,8 +64,10 @@ def create_app(
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         async with keeper:
             polling = asyncio.create_task(_poll(keeper, jobs, book))
+            leaving = asyncio.create_task(_see_off(keeper, book, folder))
             yield
             polling.cancel()
+            leaving.cancel()
 
     app = Starlette(
         lifespan=lifespan,
@@ -179,6 +181,7 @@ async def back(request: Request) -> Response:
     if not redeemed.missing_scopes.isdisjoint(NEEDED):
         return RedirectResponse("/?trouble=scopes", 303)
     name = redeemed.profile.name if redeemed.profile and redeemed.profile.name else "you"
+    request.app.state.folder.open(redeemed.id)
     response = RedirectResponse("/", 303)
     response.delete_cookie(STATE)
     _set(request, response, SESSION, request.app.state.book.sign_in(redeemed.id, name), 14 * 86400)
@@ -194,10 +197,28 @@ async def sign_out(request: Request) -> Response:
 async def forget_me(request: Request) -> Response:
     """Give the access back, end the jobs, delete all that is here of the user; the album stays."""
     visitor = _visitor_or_away(request)
-    await request.app.state.keeper.forget(visitor.grant)
-    request.app.state.book.forget(visitor.grant)
-    request.app.state.folder.forget(visitor.grant)
+    # From here on it will be done, whatever happens: see `_see_off`.
+    request.app.state.folder.close(visitor.grant)
+    await _forget(request.app.state.keeper, request.app.state.book, request.app.state.folder, visitor.grant)
     return _gone()
+
+
+async def _forget(keeper: Keeper, book: Book, folder: Folder, grant: str) -> None:
+    book.forget(grant)
+    with suppress(GrantNotFound):
+        await keeper.forget(grant)
+    folder.forget(grant)
+
+
+async def _see_off(keeper: Keeper, book: Book, folder: Folder) -> None:
+    """Forget those who wanted it when Google was away, or when the app died in the middle."""
+    while True:
+        for grant in folder.leaving():
+            try:
+                await _forget(keeper, book, folder, grant)
+            except GrantkeeperError as error:
+                LOG.warning("the grant %s is forgotten later: %s", grant, error)
+        await asyncio.sleep(SEE_OFF)
 
 
 def _gone() -> Response:

@@ -2,7 +2,9 @@
 
 import os
 import re
+import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ PICKER_API = f"{EMULATOR}/photospicker/v1" if EMULATOR else PICKER
 PHOTOS_API = f"{EMULATOR}/photoslibrary/v1" if EMULATOR else PHOTOS
 DRIVE_API = EMULATOR or DRIVE
 
+LEAVING = ".leaving"
 _NAME = re.compile(r"[A-Za-z0-9-]{1,80}")
 
 
@@ -30,8 +33,9 @@ class Folder:
     """
     What the app keeps of its users' photos, in a folder for each grant.
 
-    Workers on other machines need it as a shared folder for the previews; the improved pictures
-    themselves are made again where they are missing.
+    The app makes a user's folder, workers write only into one that is there. So when the app has
+    taken it away, a step that is just at work leaves nothing behind. Workers on other machines need
+    the same folder, shared; the improved pictures themselves are made again where they are missing.
     """
 
     root: Path
@@ -49,9 +53,32 @@ class Folder:
         """Small pictures for the page of results."""
         return self._of(grant, job) / "previews"
 
+    def open(self, grant: str) -> None:
+        """A user is here, also one who was about to leave."""
+        shutil.rmtree(self._leaving(grant), ignore_errors=True)
+        self._of(grant).mkdir(parents=True, exist_ok=True)
+
+    def close(self, grant: str) -> None:
+        """
+        A user leaves: what is here is moved, at one stroke, to where no worker writes.
+
+        It is there until `forget`, and tells whoever starts the app after a crash who was leaving.
+        """
+        place = self._leaving(grant)
+        place.mkdir(parents=True, exist_ok=True)
+        with suppress(FileNotFoundError):
+            self._of(grant).rename(place / secrets.token_hex(8))
+
+    def leaving(self) -> list[str]:
+        """Grants of those who have left and are not forgotten yet."""
+        return [path.name for path in (self.root / LEAVING).glob("*")]
+
     def forget(self, grant: str) -> None:
-        """Delete all of a user's."""
-        shutil.rmtree(self._of(grant), ignore_errors=True)
+        """Delete all of a user's who has left."""
+        shutil.rmtree(self._leaving(grant), ignore_errors=True)
+
+    def _leaving(self, grant: str) -> Path:
+        return self._of(grant).parent / LEAVING / grant
 
     def _of(self, *names: str) -> Path:
         if not all(_NAME.fullmatch(name) for name in names):

@@ -21,11 +21,18 @@ def preview(picture: bytes) -> bytes:
 
 
 def put(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write *files*; none at all takes the folder away."""
+    """
+    Write *files*; none at all takes the folder away.
+
+    Raises:
+        FileNotFoundError: The user's own folder is gone, two above: nothing is kept of who has left.
+    """
     if not files:
         shutil.rmtree(folder, ignore_errors=True)
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    # Not with `parents=True`: that would make the user's folder again.
+    folder.parent.mkdir(exist_ok=True)
+    folder.mkdir(exist_ok=True)
     for name, content in files.items():
         half = folder / f".{name}"
         half.write_bytes(content)

@@ -65,4 +65,6 @@ def folder(tmp_path: Path, server: EmulatorServer, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(jobs, "PICKER_API", f"{server.url}/photospicker/v1")
     monkeypatch.setattr(jobs, "PHOTOS_API", f"{server.url}/photoslibrary/v1")
     monkeypatch.setenv("PHOTOS_FOLDER", str(tmp_path / "photos"))
-    return Folder.here()
+    place = Folder.here()
+    place.open("grant-0")
+    return place

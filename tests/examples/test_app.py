@@ -7,11 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
 
+import app as photo_app
 import httpx
 import pytest
 from previews import put
 
+from grantkeeper import Keeper
+from grantkeeper.errors import GrantNotFound
 from grantkeeper.model import JobState
+from grantkeeper.settings import load_settings
 from grantkeeper.testing.google import GoogleEmulator
 from tests.examples.conftest import ADA
 from tests.examples.site import Site, serving
@@ -174,7 +178,31 @@ def test_whoever_leaves_is_forgotten(site: Site):
         assert "Sign in with Google" in browser.post("/forget-me").text
 
     assert not (site.folder.root / grant).exists()
+    assert [] == site.folder.leaving()
     assert grant.encode() not in (site.folder.root / "app.db").read_bytes()
+
+
+def test_who_was_leaving_when_the_app_died_is_forgotten_by_the_next(
+    google: GoogleEmulator, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    The folder that was moved away says who; then grant, session and files go.
+    """
+    monkeypatch.setattr(photo_app, "SEE_OFF", 0.05)
+    with serving(google, tmp_path, monkeypatch) as site, signed_in(site, all="yes") as browser:
+        (grant,) = [path.name for path in site.folder.root.iterdir() if path.is_dir()]
+        put(site.folder.previews(grant, "job-0"), {"0000-after.jpg": b"a picture"})
+        site.folder.close(grant)
+        until(lambda: not site.folder.leaving())
+
+        assert "Sign in with Google" in browser.get("/").text
+
+    assert [] == list(site.folder.root.rglob("*.jpg"))
+    with (
+        Keeper.open_sync(settings=load_settings({}, tmp_path)) as keeper,
+        pytest.raises(GrantNotFound),
+    ):
+        keeper.describe(grant)
 
 
 def test_a_broken_consent_leads_to_google(site: Site):

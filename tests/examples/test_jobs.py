@@ -3,10 +3,12 @@
 import io
 from typing import Any
 
+import jobs
 import pytest
 from jobs import ALBUM, enhance
 from PIL import Image
-from places import Folder
+from places import LEAVING, Folder
+from previews import put
 
 from grantkeeper.google.picker import Picker
 from grantkeeper.testing.google import GoogleEmulator
@@ -77,6 +79,36 @@ async def test_killed_before_and_after_every_step_each_photo_is_there_once(
     assert 2 == len({item["sha256"] for item in library(google)})
 
 
+@pytest.mark.parametrize("forgotten", [False, True])
+async def test_nothing_is_left_of_who_leaves_while_a_picture_is_improved(
+    ada: EmulatorSession,
+    google: GoogleEmulator,
+    folder: Folder,
+    monkeypatch: pytest.MonkeyPatch,
+    forgotten: bool,
+):
+    """
+    The step that is under way fails; also where the app dies before it has deleted what it moved away.
+    """
+    visit = await picked(ada, google, count=1)
+    whole: Any = vars(jobs)["improve"]
+
+    def leaves(original: bytes) -> bytes:
+        folder.close("grant-0")
+        if forgotten:
+            folder.forget("grant-0")
+        return whole(original)
+
+    monkeypatch.setattr(jobs, "improve", leaves)
+    with pytest.raises(FileNotFoundError):
+        await enhance(Context(ada, []).as_job(), visit)
+    if not forgotten:
+        assert ["grant-0"] == folder.leaving()
+        folder.forget("grant-0")
+
+    assert [] == [path for path in folder.root.rglob("*") if path.name != LEAVING]
+
+
 async def test_another_machine_makes_the_picture_again(
     ada: EmulatorSession, google: GoogleEmulator, folder: Folder
 ):
@@ -87,7 +119,7 @@ async def test_another_machine_makes_the_picture_again(
     records: list[tuple[str, str]] = []
     with pytest.raises(Killed):
         await enhance(Context(ada, records, killed=lambda step, when: step == "upload 0").as_job(), visit)
-    folder.forget("grant-0")
+    put(folder.work("grant-0", "job-0"), {})
 
     await enhance(Context(ada, records).as_job(), visit)
 

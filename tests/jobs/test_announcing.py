@@ -1,6 +1,8 @@
 """What workers say that they can do."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,11 +10,15 @@ import pytest
 from grantkeeper import JobContext, job
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
-from grantkeeper.jobs.announcing import announce
+from grantkeeper.errors import JobUnknown, StoreUnavailable
+from grantkeeper.jobs import announcing
+from grantkeeper.jobs.announcing import AGAIN, Announcer, announce
 from grantkeeper.jobs.definition import by_name
-from grantkeeper.jobs.desk import Desk
+from grantkeeper.jobs.desk import UNHEARD, Desk
 from grantkeeper.jobs.means import Means
 from grantkeeper.testing import ManualClock, SeededDice
+
+MOMENT = timedelta(microseconds=1)
 
 pytestmark = pytest.mark.anyio
 
@@ -24,6 +30,18 @@ class Slow(MemoryStore):
         found = await super().mark(name)
         await asyncio.sleep(0)
         return found
+
+
+class Away(MemoryStore):
+    """Is away when it is told something, so often."""
+
+    away = 0
+
+    async def swap_mark(self, name: str, value: bytes, *, was: bytes | None) -> bool:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable("away", retry_after=1.0)
+        return await super().swap_mark(name, value, was=was)
 
 
 def means(store: MemoryStore, *jobs: Any) -> Means:
@@ -55,6 +73,55 @@ async def test_apps_that_announce_at_one_moment_are_all_heard() -> None:
     await asyncio.gather(*(announce(means(store, named(name))) for name in names))
 
     assert set(names) == set(await Desk(store, ManualClock(), SeededDice(1)).kinds())
+
+
+async def test_a_job_that_no_worker_has_any_more_is_unknown() -> None:
+    """
+    A month after the last worker said so, to the moment; one that works on says it again each day.
+    """
+    store, clock = MemoryStore(), ManualClock()
+    await announce(replace(means(store, named("old"), named("new")), clock=clock))
+    desk = Desk(store, clock, SeededDice(1))
+    clock.advance(AGAIN)
+    await announce(replace(means(store, named("new")), clock=clock))
+    clock.advance(UNHEARD - AGAIN - MOMENT)
+    before = set(await desk.kinds())
+    clock.advance(MOMENT)
+
+    assert ({"old", "new"}, {"new"}) == (before, set(await desk.kinds()))
+    with pytest.raises(JobUnknown):
+        await desk.enqueue("old", "grant")
+
+
+async def test_a_worker_that_works_on_says_it_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    By the keeper's clock; a store that is away keeps it from nothing.
+    """
+    monkeypatch.setattr(announcing, "LOOK_EVERY", 0.001)
+    store, clock = Away(), ManualClock()
+    announcer = Announcer(replace(means(store, named("work")), clock=clock))
+    await announcer.start()
+    for _ in range(2):
+        store.away = 1
+        clock.advance(UNHEARD)
+        async with asyncio.timeout(20):
+            while not await Desk(store, clock, SeededDice(1)).kinds():
+                await asyncio.sleep(0.001)
+        assert 0 == store.away
+    await announcer.stop()
+
+
+async def test_what_a_clock_from_the_future_said_is_said_again() -> None:
+    """
+    Else a job would be known until then.
+    """
+    store, clock = MemoryStore(), ManualClock()
+    await announce(
+        replace(means(store, named("work")), clock=ManualClock(clock.now() + timedelta(days=3650)))
+    )
+    await announce(replace(means(store, named("work")), clock=clock))
+
+    assert clock.now() == (await Desk(store, clock, SeededDice(1)).kinds())["work"].announced_at
 
 
 async def test_what_is_known_already_is_not_written_again() -> None:

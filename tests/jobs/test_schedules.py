@@ -156,6 +156,64 @@ async def test_a_schedule_that_cannot_be_read_stops_no_other(
     assert {"jobs.schedule name=broken", "jobs.schedule name=marked"} == set(caplog.messages)
 
 
+async def test_a_clock_that_was_years_ahead_silences_no_schedule(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    Its own night is begun once, those by the right clock go on, each once, and the log names the mark.
+
+    Also where the wrong clock goes on beside the right one, and looks again and again.
+    """
+    await office.grants(1)
+    wrong = replace(office.second._means, clock=ManualClock(NOON + 3650 * DAY))
+    await office.first.once()
+    for _ in range(3):
+        office.clock.advance(DAY)
+        await office.first.once()
+        await Schedules(wrong).once()
+        await office.first.once()
+    nights = [*(f"nightly@2026-11-{day}T03:00" for day in (23, 24, 25)), "nightly@2036-11-19T03:00"]
+
+    assert sorted(nights) == sorted(each.batch or "" for each in await office.begun())
+    assert "jobs.schedule_ahead name=nightly due=2036-11-19 03:00:00+00:00" in caplog.messages
+
+
+async def test_a_clock_that_ran_ahead_for_long_is_not_waited_for(office: Office) -> None:
+    """
+    Alone and from the first day, so that no time is known which the right clock could go on from.
+    """
+    await office.grants(1)
+    ahead = ManualClock(NOON + 3650 * DAY)
+    wrong = Schedules(replace(office.second._means, clock=ahead))
+    for _ in range(3):
+        await wrong.once()
+        ahead.advance(DAY)
+    before = len(await office.begun())
+    for _ in range(3):
+        await office.first.once()
+        office.clock.advance(DAY)
+
+    assert before + 2 == len(await office.begun())
+
+
+async def test_a_clock_that_is_behind_begins_nothing_twice(office: Office) -> None:
+    """
+    Neither itself, nor because of what it writes; not even once the rows of that night are dropped.
+    """
+    await office.grants(1)
+    behind = Schedules(replace(office.second._means, clock=ManualClock(NOON - 3650 * DAY)))
+    await office.first.once()
+    office.clock.advance(DAY)
+    await office.first.once()
+    (night,) = await office.begun()
+    await office.store.change_job(replace(night, state=JobState.DONE, keep_until=office.clock.now()))
+    await office.store.sweep(office.clock.now())
+    for each in (behind, office.first, behind, office.first):
+        await each.once()
+
+    assert [] == await office.begun()
+
+
 async def test_one_who_looks_keeps_the_others_away(office: Office) -> None:
     """
     Whoever does not get the lease leaves it be.

@@ -108,6 +108,37 @@ async def test_the_same_key_gets_the_same_job(town: Town):
     assert 2 == len(await town.told("job.enqueued"))
 
 
+async def test_a_key_belongs_to_whoever_asked(town: Town):
+    """
+    Another who sends the same gets a job of its own, with its own parameters, and can look at it.
+    """
+    async with town.calls("one") as one, town.calls("two") as two:
+        jobs = [one.jobs, two.jobs, town.keeper.jobs]
+        queued = [
+            await asker.enqueue("export", town.grant, parameters={"to": number}, key="invoice-7")
+            for number, asker in enumerate(jobs)
+        ]
+        seen = [await asker.get(job.id) for asker, job in zip(jobs, queued, strict=True)]
+
+    assert 3 == len({job.id for job in queued})
+    assert [{"to": 0}, {"to": 1}, {"to": 2}] == [job.parameters for job in seen]
+
+
+async def test_nobody_takes_the_place_of_a_fan_out_or_a_schedule(town: Town):
+    """
+    A caller that knows the name of tonight's batch can neither have its jobs nor keep them from being made.
+    """
+    night = "sweep@2026-11-29T02:00"
+    await town.keeper._carry(lambda core: announce(core.store, "sweep"))
+    async with town.calls("backend") as remote:
+        taken = await remote.jobs.enqueue("sweep", town.grant, key=night)
+        await remote.jobs.cancel(taken.id)
+        added = await town.keeper.jobs.fan_out("sweep", batch=night)
+        again = await town.keeper.jobs.fan_out("sweep", batch=night)
+
+    assert (1, 0) == (added, again)
+
+
 async def test_a_job_that_nobody_can_do_is_refused(town: Town):
     """
     A misspelt name is told at once and not found years later in a queue.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from grantkeeper.adapters.memory_tables import Tables
+from grantkeeper.adapters.memory_tables import Tables, key_of
 from grantkeeper.errors import StoreConflict
 from grantkeeper.model import Job, JobState
 from grantkeeper.ports import JobQuery, Pause
@@ -33,11 +33,11 @@ class MemoryJobs:
         self._open()
         added = 0
         for job in jobs:
-            unique = None if job.key is None else (job.name, job.grant_id, job.key)
+            unique = key_of(job)
             if (
                 job.grant_id not in self._tables.grants
                 or job.id in self._tables.jobs
-                or unique in self._tables.job_keys
+                or (unique is not None and unique in self._tables.job_keys)
             ):
                 continue
             self._tables.jobs[job.id] = replace(job, version=1)
@@ -51,9 +51,9 @@ class MemoryJobs:
         self._open()
         return self._tables.jobs.get(job_id)
 
-    async def job_of_key(self, name: str, grant_id: str, key: str) -> Job | None:
+    async def job_of_key(self, name: str, grant_id: str, key: str, *, caller: str | None) -> Job | None:
         self._open()
-        job_id = self._tables.job_keys.get((name, grant_id, key))
+        job_id = self._tables.job_keys.get((name, grant_id, key, caller, None))
         return None if job_id is None else self._tables.jobs.get(job_id)
 
     async def jobs(self, query: JobQuery) -> list[Job]:

@@ -46,6 +46,12 @@ K = TypeVar("K")
 V = TypeVar("V")
 Undo = list[Callable[[], object]]
 News = list[tuple[str, str]]
+JobKey = tuple[str, str, str, str | None, str | None]
+
+
+def key_of(job: Job) -> JobKey | None:
+    """What no other job has, if *job* has a key."""
+    return None if job.key is None else (job.name, job.grant_id, job.key, job.caller, job.batch)
 
 
 @dataclass(slots=True)
@@ -72,7 +78,7 @@ class Tables:
 
     Attributes:
         keys: Code hashes by the keyed hash of their Idempotency-Key.
-        job_keys: Ids of jobs by their name, grant and key.
+        job_keys: Ids of jobs by their name, grant and key, and by who asked: caller and batch.
         erased: Ids of jobs that are gone and which the engine may still know.
         paces: When a key will have all of its burst again, in the store's own seconds.
     """
@@ -90,7 +96,7 @@ class Tables:
     nodes: dict[str, tuple[Node, float]] = field(default_factory=dict)
     marks: dict[str, bytes] = field(default_factory=dict)
     jobs: dict[str, Job] = field(default_factory=dict)
-    job_keys: dict[tuple[str, str, str] | None, str] = field(default_factory=dict)
+    job_keys: dict[JobKey, str] = field(default_factory=dict)
     erased: dict[str, None] = field(default_factory=dict)
     paces: dict[str, float] = field(default_factory=dict)
     pauses: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -220,8 +226,9 @@ class Tables:
     def erase_job(self, job: Job, undo: Undo) -> None:
         """Drop a job; its id is kept until the engine has forgotten it."""
         _drop(self.jobs, job.id, undo)
-        if job.key is not None:
-            _drop(self.job_keys, (job.name, job.grant_id, job.key), undo)
+        unique = key_of(job)
+        if unique is not None:
+            _drop(self.job_keys, unique, undo)
         _put(self.erased, job.id, None, undo)
 
     def drop_ended(self, now: datetime, limit: int) -> int:

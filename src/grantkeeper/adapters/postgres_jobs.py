@@ -37,8 +37,8 @@ class PostgresJobs:
         rows = await self._work.read("job", job_id)
         return job_of(rows[0]) if rows else None
 
-    async def job_of_key(self, name: str, grant_id: str, key: str) -> Job | None:
-        rows = await self._work.read("job_of_key", name, grant_id, key)
+    async def job_of_key(self, name: str, grant_id: str, key: str, *, caller: str | None) -> Job | None:
+        rows = await self._work.read("job_of_key", name, grant_id, key, caller or "")
         return job_of(rows[0]) if rows else None
 
     async def jobs(self, query: JobQuery) -> list[Job]:

@@ -39,8 +39,8 @@ class SqliteJobs:
         found = self._rows("job", (job_id,))
         return job_of(found[0]) if found else None
 
-    async def job_of_key(self, name: str, grant_id: str, key: str) -> Job | None:
-        found = self._rows("job_of_key", (name, grant_id, key))
+    async def job_of_key(self, name: str, grant_id: str, key: str, *, caller: str | None) -> Job | None:
+        found = self._rows("job_of_key", (name, grant_id, key, caller or ""))
         return job_of(found[0]) if found else None
 
     async def jobs(self, query: JobQuery) -> list[Job]:

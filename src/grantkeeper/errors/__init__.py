@@ -163,7 +163,7 @@ class DestinationNotAllowed(GrantkeeperError):
 
 
 class JobUnknown(GrantkeeperError):
-    """No worker has announced a job of that name."""
+    """No worker has announced a job of that name, or none in the last month."""
 
     code, who = "job_unknown", Who.CALLER
     advice = "Check the name; `grantkeeper jobs run --app MODULE` announces the jobs that the module defines."

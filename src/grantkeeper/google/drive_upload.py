@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from grantkeeper.errors import ApiMisbehaved
+from grantkeeper.errors import ApiMisbehaved, SealBroken
 from grantkeeper.google.drive_files import FIELDS, DriveFile, file_of
 from grantkeeper.google.places import trusted
-from grantkeeper.google.session import Session
+from grantkeeper.google.session import Session, kept
 from grantkeeper.google.uploading import CHUNK_SECONDS, Done, UploadGone
 from grantkeeper.protocol import api
 from grantkeeper.protocol.message import HttpResponse
@@ -28,7 +28,8 @@ class DriveUpload:
     An upload that was begun; JSON, so that a job can keep it in a step.
 
     Whoever has the address can write the content, with no token at all, for a week. It opens
-    nothing else: neither another file nor this one's content.
+    nothing else: neither another file nor this one's content. In a job it is
+    closed, and opens in that job alone.
 
     Attributes:
         metadata: Of the file, for an upload that has to begin anew.
@@ -90,7 +91,7 @@ async def begin(
     )
     if response.status == 409:
         raise FileExists
-    url = trusted(response.headers.get("location"), base=base)
+    url = await kept(session, trusted(response.headers.get("location"), base=base))
     return DriveUpload(url, size, mime_type, upload.metadata, replaces)
 
 
@@ -120,16 +121,20 @@ class DriveWire:
         return self._read(await self._put(span, chunk))
 
     async def _put(self, span: str | None, body: bytes = b"") -> HttpResponse:
-        response = await self._session.request(
-            "PUT",
-            self._upload.url,
-            headers={} if span is None else {"content-range": span},
-            body=body,
-            seconds=CHUNK_SECONDS,
-            # A chunk that may have arrived is asked after, and never sent blindly.
-            idempotent=not body,
-            accept={308, *_GONE, *_taken(self._upload)},
-        )
+        try:
+            response = await self._session.request(
+                "PUT",
+                self._upload.url,
+                headers={} if span is None else {"content-range": span},
+                body=body,
+                seconds=CHUNK_SECONDS,
+                # A chunk that may have arrived is asked after, and never sent blindly.
+                idempotent=not body,
+                accept={308, *_GONE, *_taken(self._upload)},
+            )
+        except SealBroken:
+            # Its job's key is gone, or is sealed under one that is.
+            raise UploadGone from None
         if response.status in _GONE:
             raise UploadGone
         if response.status == 409:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-from grantkeeper.errors import ApiMisbehaved
+from grantkeeper.errors import ApiMisbehaved, SealBroken
 from grantkeeper.google.content import Content, as_content
 from grantkeeper.google.places import trusted
-from grantkeeper.google.session import Session
+from grantkeeper.google.session import Session, kept
 from grantkeeper.google.uploading import (
     CHUNK,
     CHUNK_SECONDS,
@@ -41,7 +41,7 @@ class PhotosUpload:
     An upload that was begun; JSON, so that a job can keep it in a step.
 
     Whoever has the address, and a token of the same user, can go on with the upload. It holds
-    no byte of the photo.
+    no byte of the photo. In a job the address is closed, and opens in that job alone.
 
     Attributes:
         granularity: Every chunk but the last is a multiple of so many bytes.
@@ -100,7 +100,7 @@ async def begin(session: Session, base: str, size: int, mime_type: str) -> Photo
     granularity = GRANULARITY
     if "x-goog-upload-chunk-granularity" in response.headers:
         granularity = max(api.number(response.headers, "x-goog-upload-chunk-granularity", most=2**30), 1)
-    url = trusted(response.headers.get("x-goog-upload-url"), base=base)
+    url = await kept(session, trusted(response.headers.get("x-goog-upload-url"), base=base))
     return PhotosUpload(url, size, mime_type, granularity)
 
 
@@ -175,16 +175,20 @@ class _PhotosWire:
         headers = {"x-goog-upload-command": command}
         if offset is not None:
             headers |= {"x-goog-upload-offset": str(offset), "content-type": "application/octet-stream"}
-        response = await self._session.request(
-            "POST",
-            self._upload.url,
-            headers=headers,
-            body=body,
-            seconds=CHUNK_SECONDS,
-            # A chunk that may have arrived is asked after, and never sent blindly.
-            idempotent=idempotent,
-            accept=_GONE,
-        )
+        try:
+            response = await self._session.request(
+                "POST",
+                self._upload.url,
+                headers=headers,
+                body=body,
+                seconds=CHUNK_SECONDS,
+                # A chunk that may have arrived is asked after, and never sent blindly.
+                idempotent=idempotent,
+                accept=_GONE,
+            )
+        except SealBroken:
+            # Its job's key is gone, or is sealed under one that is.
+            raise UploadGone from None
         if response.status in _GONE:
             raise UploadGone
         return response

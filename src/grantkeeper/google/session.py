@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from grantkeeper.protocol.api_request import LARGEST_ANSWER
 from grantkeeper.protocol.message import HttpResponse
@@ -63,3 +63,21 @@ class Session(Protocol):
     async def pause(self, seconds: float) -> None:
         """Wait at least *seconds*, and not much longer."""
         ...
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """A session whose user writes down what helpers return, such as a job's."""
+
+    async def closed(self, url: str) -> str:
+        """
+        *url* in a form that is good for requests of this session, or a later one of the same job, alone.
+
+        They raise `SealBroken` where it does not open any more.
+        """
+        ...
+
+
+async def kept(session: Session, url: str) -> str:
+    """*url*, which opens something by itself, as somebody may keep it."""
+    return await session.closed(url) if isinstance(session, Closing) else url

@@ -230,6 +230,10 @@ class JobHttp:
         """The keeper's time."""
         return self._context.now()
 
+    async def closed(self, url: str) -> str:
+        """See `grantkeeper.google.session.Closing`."""
+        return await self._context._ask(self._context._work.session.closed(url))
+
     async def pause(self, seconds: float) -> None:
         """Wait."""
         await asyncio.sleep(max(0.0, seconds))

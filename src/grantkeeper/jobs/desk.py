@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -27,16 +27,22 @@ KINDS = "jobs.kinds"
 KEPT: Final = timedelta(days=30)
 """How long what is known of a cancelled job is kept."""
 
+UNHEARD: Final = timedelta(days=30)
+"""A job that no worker has announced for so long is known no more; each does it daily."""
+
+NEVER: Final = datetime.min.replace(tzinfo=UTC)
+
 LARGEST: Final = 64 * 1024
 """Bytes of a job's parameters."""
 
 
 class Kind(msgspec.Struct, frozen=True):
-    """What a worker has announced of a job."""
+    """What a worker has announced of a job, and when the last one did."""
 
     scopes: tuple[str, ...] = ()
     per_grant: int | None = 1
     schema: dict[str, Any] | None = None
+    announced_at: datetime = NEVER
 
 
 class Shelf(CrowdStore, NodeStore, Protocol):
@@ -83,7 +89,7 @@ class Desk:
         if await self.store.add_jobs([job]):
             return job, True
         if key is not None:
-            found = await self.store.job_of_key(name, grant_id, key)
+            found = await self.store.job_of_key(name, grant_id, key, caller=caller)
             if found is not None:
                 return found, False
         raise GrantNotFound("there is no such grant")
@@ -113,7 +119,7 @@ class Desk:
         """What is known of the job, and *parameters* as they are written down."""
         kind = (await self.kinds()).get(name)
         if kind is None:
-            raise JobUnknown(f"no worker has announced a job named {name}")
+            raise JobUnknown(f"no worker has announced a job named {name} in the last {UNHEARD.days} days")
         encoded = msgspec.json.encode(parameters or {})
         if len(encoded) > LARGEST:
             raise InvalidRequest(f"the parameters are longer than {LARGEST} bytes")
@@ -145,6 +151,7 @@ class Desk:
                 ended_at=now,
                 keep_until=now + KEPT,
                 due_at=None,
+                seal_key=None,
             )
             try:
                 return await self.store.change_job(changed)
@@ -178,5 +185,8 @@ class Desk:
                 continue
 
     async def kinds(self) -> Mapping[str, Kind]:
+        """The jobs that some worker can do, by name."""
         said = await self.store.mark(KINDS)
-        return {} if said is None else msgspec.json.decode(said, type=dict[str, Kind])
+        known = {} if said is None else msgspec.json.decode(said, type=dict[str, Kind])
+        since = self.clock.now() - UNHEARD
+        return {name: kind for name, kind in known.items() if kind.announced_at > since}

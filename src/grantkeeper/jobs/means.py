@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.rates import ApiRate
 from grantkeeper.model import Token
-from grantkeeper.ports import Clock, Dice, Engine, Http, Store
+from grantkeeper.ports import Clock, Dice, Engine, Http, Sealer, Store
 
 LOG = logging.getLogger("grantkeeper.jobs")
 
@@ -37,6 +37,7 @@ class Means:
         rates: That requests of jobs keep, with all other workers.
         hosts: Beside Google's own, those that may be sent a user's token: an emulator's.
         executor: The name of this worker.
+        sealer: Closes addresses that steps record; without one they stay open.
     """
 
     store: Store
@@ -49,6 +50,7 @@ class Means:
     executor: str
     hosts: frozenset[str] = frozenset()
     rates: tuple[ApiRate, ...] = ()
+    sealer: Sealer | None = None
 
     def tell(
         self, event: str, *, level: int = logging.INFO, error: BaseException | None = None, **ids: object

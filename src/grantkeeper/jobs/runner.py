@@ -22,6 +22,7 @@ from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.failures import OUTAGES, PermanentFailure, Verdict, meant, ours, pause, verdict
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.parking import granted, park_others
+from grantkeeper.jobs.quoting import quotable, tellable
 from grantkeeper.jobs.rights import beyond_rule
 from grantkeeper.jobs.row import Lives, Row, TakenOver, patiently
 from grantkeeper.jobs.work import Work
@@ -185,6 +186,7 @@ class Runner:
             patient=True,
             state=JobState.DONE,
             result=result,
+            seal_key=None,
             steps=max(work.row.job.steps, work.recorded),
             attempts=0,
             outages=0,
@@ -211,14 +213,16 @@ class Runner:
             roll=self._means.dice.roll(),
             granted=isinstance(meant(error), ScopeInsufficient) and await self._granted(needed),
         )
+        given = work.session.given
+        found = replace(found, note=quotable(found.note, given))
         if found.reason == "error" or foreign is not None:
             self._means.tell(
                 "job.raised",
                 level=logging.WARNING,
-                error=raised,
+                error=tellable(raised, given),
                 job=row.job.id,
                 name=definition.name,
-                said=str(raised)[:LONGEST_SAID],
+                said=quotable(str(raised), given)[:LONGEST_SAID],
             )
         more = await work.last_news() | {
             "attempts": found.attempts,

@@ -4,11 +4,14 @@ Jobs that begin by the calendar, for every user who granted what they need.
 One worker of all looks, under a lease. When a schedule is due, the users are gone through page
 by page and a job is added for each; how far that has come is a mark, and each job has the due
 time as its key: a worker that dies in the middle is followed by another, and nobody gets two.
+
+The mark is written by clocks that may be wrong. So it has two times, and each worker goes on from the
+newer one that its own clock has come to: a time from years ahead holds up nobody but whoever wrote it.
 """
 
 import asyncio
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import msgspec
@@ -23,6 +26,9 @@ from grantkeeper.ports import Release
 EVERY: Final = 2.0
 LEASE: Final = 30.0
 NAME: Final = "jobs:schedules"
+MOMENT: Final = timedelta(microseconds=1)
+AHEAD: Final = timedelta(hours=1)
+"""What workers' clocks may differ by: so far ahead, a time is as good as ours and is waited for."""
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -30,12 +36,30 @@ class Progress(msgspec.Struct, frozen=True):
     How far a schedule has come.
 
     Attributes:
-        due: The newest time at which it was begun.
+        due: The time at which it was begun last.
         after: The last grant that was gone through; ``None``: all were.
+        other: One at which it was begun before by another clock, or before a gap.
     """
 
     due: datetime
     after: str | None = None
+    other: datetime | None = None
+
+    def last(self, now: datetime) -> datetime | None:
+        """The newer of both times, of those that a clock which says *now* can believe."""
+        return max((time for time in (self.due, self.other) if time and time <= now + AHEAD), default=None)
+
+    def next(self, due: datetime, *, last: datetime, gap: bool, now: datetime) -> "Progress":
+        """
+        *due* is begun, after *last*.
+
+        Args:
+            gap: There were others in between: so it is when nobody worked, and when a clock is wrong.
+        """
+        other = self.other if last == self.due else self.due
+        if gap and (other is None or other <= now + AHEAD):
+            other = last
+        return Progress(due, "", other)
 
 
 class Schedules:
@@ -44,6 +68,7 @@ class Schedules:
     def __init__(self, means: Means) -> None:
         self._means = means
         self._planned = [each for each in means.definitions.values() if each.calendar is not None]
+        self._told: set[tuple[str, datetime]] = set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -89,17 +114,26 @@ class Schedules:
         assert definition.calendar is not None
         store, mark = self._means.store, f"jobs:schedule:{definition.name}"
         said = await store.mark(mark)
-        due = definition.calendar.last(self._means.clock.now())
+        now = self._means.clock.now()
+        due = definition.calendar.last(now)
         if said is None:
             # Known from now on: what was due before anybody knew of it is not made up for.
             await store.set_mark(mark, msgspec.json.encode(Progress(due)))
             return
         progress = msgspec.json.decode(said, type=Progress)
         if progress.after is None:
-            if due <= progress.due:
+            if progress.due > now + AHEAD:
+                self._tell_ahead(definition.name, progress.due)
+            last = progress.last(now)
+            if last is None:
+                # As if nobody knew of it yet: all that was ever begun is of other clocks.
+                await store.set_mark(mark, msgspec.json.encode(Progress(due, other=progress.due)))
+                return
+            if due <= last:
                 return
             # Missed times are caught up with once.
-            progress = Progress(due, "")
+            gap = definition.calendar.last(due - MOMENT) > last
+            progress = progress.next(due, last=last, gap=gap, now=now)
         crowd = Crowd(
             batch=f"{definition.name}@{progress.due.astimezone(UTC):%Y-%m-%dT%H:%M}",
             name=definition.name,
@@ -113,6 +147,12 @@ class Schedules:
             if renewed is None:
                 return
             _, after = await add_page(store, clock, dice, crowd, after=progress.after)
-            progress = Progress(progress.due, after)
+            progress = msgspec.structs.replace(progress, after=after)
             await store.set_mark(mark, msgspec.json.encode(progress))
         self._means.tell("jobs.scheduled", name=definition.name, due=progress.due)
+
+    def _tell_ahead(self, name: str, due: datetime) -> None:
+        """Once for each such time: somebody must look at the clocks."""
+        if (name, due) not in self._told:
+            self._told.add((name, due))
+            self._means.tell("jobs.schedule_ahead", level=logging.ERROR, name=name, due=due)

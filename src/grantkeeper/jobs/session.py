@@ -28,6 +28,7 @@ from grantkeeper.errors import (
     StoreUnavailable,
     TokenRefused,
 )
+from grantkeeper.jobs.envelopes import Envelopes
 from grantkeeper.jobs.failures import quota_pause
 from grantkeeper.jobs.foreign import answered
 from grantkeeper.jobs.means import Means
@@ -36,6 +37,7 @@ from grantkeeper.protocol.api import api_failure, unanswered
 from grantkeeper.protocol.api_request import LARGEST_ANSWER, SAFE_METHODS, is_googles
 from grantkeeper.protocol.message import HttpRequest, HttpResponse
 from grantkeeper.protocol.rejected import fingerprint
+from grantkeeper.secret import AccessToken
 
 SHORT_WAIT: Final = 5.0
 """Seconds that are waited in place; longer ones are left to the job's row."""
@@ -53,11 +55,18 @@ _WRITTEN: Final = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9
 
 
 class UserSession:
-    """The `grantkeeper.google.Session` of one job."""
+    """
+    The `grantkeeper.google.Session` of one job.
 
-    def __init__(self, means: Means, job: Job) -> None:
+    Attributes:
+        given: The tokens that it has seen, so that nobody quotes them.
+    """
+
+    def __init__(self, means: Means, job: Job, envelopes: Envelopes | None = None) -> None:
         self._means = means
         self._job = job
+        self._envelopes = envelopes
+        self.given: list[AccessToken] = []
         self._over: set[str] = set()
         """Keys of pauses after which another client sent something; nobody knows with what success."""
 
@@ -69,9 +78,18 @@ class UserSession:
         """Wait."""
         await asyncio.sleep(max(0.0, seconds))
 
+    async def closed(self, url: str) -> str:
+        """See `grantkeeper.google.session.Closing`."""
+        return url if self._envelopes is None else await self._envelopes.closed(url)
+
     async def token(self, min_ttl: int, rejected: str | None = None) -> Token:
         """A token that opens what the job named, and lives so long."""
-        return await self._means.tokens.token(self._job.grant_id, self._job.scopes or None, min_ttl, rejected)
+        token = await self._means.tokens.token(
+            self._job.grant_id, self._job.scopes or None, min_ttl, rejected
+        )
+        if token.access_token not in self.given:
+            self.given.append(token.access_token)
+        return token
 
     async def request(
         self,
@@ -86,7 +104,14 @@ class UserSession:
         idempotent: bool | None = None,
         accept: Collection[int] = frozenset(),
     ) -> HttpResponse:
-        """See `grantkeeper.google.Session.request`; the same errors."""
+        """
+        See `grantkeeper.google.Session.request`; the same errors, and of an address that is `closed`:
+
+        Raises:
+            SealBroken: It does not open.
+        """
+        if self._envelopes is not None:
+            url = self._envelopes.opened(url)
         host = self._allowed(url)
         sent = {name.lower(): value for name, value in (headers or {}).items()}
         if json is not None:

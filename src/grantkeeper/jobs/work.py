@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from grantkeeper.errors import StoreConflict, StoreUnavailable
 from grantkeeper.jobs.definition import Definition
+from grantkeeper.jobs.envelopes import Envelopes
 from grantkeeper.jobs.failures import PermanentFailure
 from grantkeeper.jobs.means import Means
 from grantkeeper.jobs.row import LARGEST_NUMBER, Row, kept
@@ -45,7 +46,6 @@ class Work:
         self.means = means
         self.row = row
         self.scopes = row.job.scopes | definition.scopes
-        self.session = UserSession(means, replace(row.job, scopes=self.scopes))
         self.recorded = 0
         self.done_anew = 0
         self._steps = steps
@@ -54,6 +54,8 @@ class Work:
         self._news: dict[str, Any] = {}
         self._telling: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
+        envelopes = None if means.sealer is None else Envelopes(means.sealer, row, self._writing)
+        self.session = UserSession(means, replace(row.job, scopes=self.scopes), envelopes)
 
     async def step(self, name: str, call: Callable[[], Awaitable[bytes]]) -> bytes:
         """

@@ -43,7 +43,7 @@ class JobCalls(ABC):
         Args:
             job: Its name, as a worker has announced it.
             parameters: What it is to work on; a JSON object.
-            key: Of one job, grant and key there is one job: the same again gets its id.
+            key: Of one job, grant and key each caller has one job: the same again gets its id.
 
         Raises:
             JobUnknown: No worker has announced one of that name.

@@ -46,7 +46,7 @@ class Offline:
 
         Args:
             grant_id: One that *caller* may know of; finding it is not done here.
-            key: Of one job, grant and key there is one job, whoever asked first; its parameters stand.
+            key: Of one job, grant and key there is one job of each caller; the first one's parameters stand.
 
         Raises:
             JobUnknown: No worker has announced one of that name.

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from grantkeeper.errors import GrantkeeperError
-from grantkeeper.jobs.announcing import announce
+from grantkeeper.jobs.announcing import Announcer
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.dispatcher import Dispatcher
 from grantkeeper.jobs.liveness import Liveness
@@ -58,6 +58,7 @@ class _Parts:
     ) -> None:
         self.means = means
         self.yard = yard
+        self.announcer = Announcer(means)
         self.dispatcher = Dispatcher(means)
         self.liveness = Liveness(means, lambda: _tell(told, lost))
         self.schedules = Schedules(means)
@@ -133,15 +134,17 @@ class Worker:
                 executor=core.nodes.id,
                 hosts=_emulators(core),
                 rates=self._rates,
+                sealer=core.sealer,
             )
             parts = _Parts(means, Yard(2 * self._at_once), self.lost, here)
             try:
-                await announce(means)
+                await parts.announcer.start()
                 core.on_change(parts.dispatcher.heard)
                 await parts.liveness.start()
                 await means.engine.start(parts.runner.run, executor=means.executor, at_once=self._at_once)
             except BaseException:
                 # What has begun already would go on for ever.
+                await parts.announcer.stop()
                 await parts.liveness.stop(idle=True)
                 parts.yard.close()
                 raise
@@ -162,6 +165,7 @@ class Worker:
 
         async def end(core: KeeperCore) -> None:
             assert parts is not None
+            await parts.announcer.stop()
             await parts.schedules.stop()
             await parts.dispatcher.stop()
             await parts.means.engine.stop(seconds=seconds)

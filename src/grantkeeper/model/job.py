@@ -43,7 +43,8 @@ class Job:
         scopes: What the job's tokens open, and no more.
         caller: Id of the caller that asked for it; ``None`` for our own people and schedules.
         batch: What a fan-out made together.
-        key: Of one name, grant and key there is one job: whoever adds it again changes nothing.
+        key: Of one name, grant and key there is one job of each caller and of each batch: whoever adds it
+            again changes nothing.
         per_grant: How many jobs of this lane run at once for one grant; ``None``: any number.
         reason: Of being parked, waiting or failed: a word of the error table.
         note: The same as a sentence for people, without anything personal.
@@ -56,6 +57,7 @@ class Job:
         result: What it returned, as JSON.
         order: What the engine is still to be told.
         keep_until: When an ended job is dropped.
+        seal_key: The wrapped key of addresses that its steps recorded closed; ``None``: none yet, or no more.
     """
 
     id: str
@@ -83,4 +85,5 @@ class Job:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     keep_until: datetime | None = None
+    seal_key: bytes | None = field(default=None, repr=False)
     version: int = 1

@@ -37,8 +37,8 @@ class JobStore(Protocol):
         """
         Save new jobs, at version 1; how many were.
 
-        One whose grant is not there is left out, and so is one whose id, or whose name, grant and
-        key, another has.
+        One whose grant is not there is left out, and so is one whose id, or whose name, grant, key,
+        caller and batch, another has: whoever asks has keys of his own.
         """
         ...
 
@@ -46,8 +46,8 @@ class JobStore(Protocol):
         """The job, as last committed."""
         ...
 
-    async def job_of_key(self, name: str, grant_id: str, key: str) -> Job | None:
-        """The one job of that name, grant and key."""
+    async def job_of_key(self, name: str, grant_id: str, key: str, *, caller: str | None) -> Job | None:
+        """The one job of that name, grant and key that *caller* asked for, by itself and in no batch."""
         ...
 
     async def jobs(self, query: JobQuery) -> list[Job]:

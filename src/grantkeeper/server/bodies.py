@@ -67,7 +67,7 @@ JobKey = Annotated[
         min_length=1,
         max_length=255,
         pattern=PLAIN,
-        description="Of one job, grant and key there is one job: the same again gets its id.",
+        description="Of one job, grant and key each caller has one job: the same again gets its id.",
     ),
 ]
 Parameters = Annotated[

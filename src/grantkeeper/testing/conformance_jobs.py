@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -111,9 +112,24 @@ class JobStoreConformance(Conformance):
         job = a_job(1, key="day 1")
         await added(store, job)
 
-        assert job.id == getattr(await store.job_of_key(job.name, job.grant_id, "day 1"), "id", None)
-        assert None is await store.job_of_key("other", job.grant_id, "day 1")
-        assert None is await store.job_of_key(job.name, job.grant_id, "day 2")
+        found = await store.job_of_key(job.name, job.grant_id, "day 1", caller=None)
+        assert job.id == getattr(found, "id", None)
+        assert None is await store.job_of_key("other", job.grant_id, "day 1", caller=None)
+        assert None is await store.job_of_key(job.name, job.grant_id, "day 2", caller=None)
+        assert None is await store.job_of_key(job.name, job.grant_id, "day 1", caller="other")
+
+    async def test_whoever_asks_has_keys_of_his_own(self, store: Store) -> None:
+        """
+        Two callers, our own people and two batches take no key from one another; each finds its own.
+        """
+        askers: list[dict[str, Any]] = [{"caller": "a"}, {"caller": "b"}, {}, {"batch": "1"}, {"batch": "2"}]
+        page = [a_job(number, key="day 1", **asker) for number, asker in enumerate(askers, 1)]
+        again = [replace(job, id=job_id(number)) for number, job in enumerate(page, 11)]
+        await added(store, *page)
+        of_key = partial(store.job_of_key, page[0].name, page[0].grant_id, "day 1")
+
+        assert 0 == await store.add_jobs(again)
+        assert page[:3] == [await of_key(caller=caller) for caller in ("a", "b", None)]
 
     async def test_of_many_who_add_one_key_one_does(self, store: Store) -> None:
         """

@@ -152,6 +152,7 @@ def a_full_job(number: int = 1, *, grant: int = 1) -> Job:
         started_at=NOW + timedelta(seconds=9),
         ended_at=NOW + timedelta(seconds=10),
         keep_until=NOW + timedelta(seconds=11),
+        seal_key=b"\x00key",
     )
 
 

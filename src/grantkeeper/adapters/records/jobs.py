@@ -44,6 +44,7 @@ JOB_STANDING = (
     "started_at",
     "ended_at",
     "keep_until",
+    "seal_key",
 )
 """How it stands; every change writes it."""
 
@@ -53,7 +54,7 @@ JOB_NUMBERS = frozenset({
     "created_at", "per_grant", "attempts", "outages", "due_at", "steps", "done", "total", "started_at",
     "ended_at", "keep_until", "version",
 })  # fmt: skip
-JOB_BYTES = frozenset({"parameters", "result"})
+JOB_BYTES = frozenset({"parameters", "result", "seal_key"})
 """Columns of these two kinds; all others are text."""
 
 _STATES = {state.value: state for state in JobState}
@@ -79,6 +80,7 @@ def job_standing(job: Job) -> Row:
         maybe_instant(job.started_at),
         maybe_instant(job.ended_at),
         maybe_instant(job.keep_until),
+        job.seal_key,
     )
 
 
@@ -128,5 +130,6 @@ def job_of(row: Sequence[Any]) -> Job:
         started_at=maybe_at(row[22]),
         ended_at=maybe_at(row[23]),
         keep_until=maybe_at(row[24]),
-        version=row[25],
+        seal_key=row[25],
+        version=row[26],
     )

@@ -10,7 +10,7 @@ WITH added AS (
     INSERT INTO jobs ({job})
     SELECT given.* FROM unnest({job_arrays}) AS given ({job})
     JOIN grants ON grants.id = given.grant_id
-    ORDER BY given.grant_id, given.name, given.job_key, given.id
+    ORDER BY given.grant_id, given.name, given.job_key, given.caller, given.batch, given.id
     FOR KEY SHARE OF grants
     ON CONFLICT DO NOTHING
     RETURNING id
@@ -21,7 +21,8 @@ INSERT INTO changes (kind, id) SELECT 'job', id FROM added ORDER BY id RETURNING
 SELECT {job} FROM jobs WHERE id = $1;
 
 -- name: job_of_key
-SELECT {job} FROM jobs WHERE name = $1 AND grant_id = $2 AND job_key = $3;
+SELECT {job} FROM jobs
+WHERE name = $1 AND grant_id = $2 AND job_key = $3 AND coalesce(caller, '') = $4 AND coalesce(batch, '') = '';
 
 -- name: jobs
 SELECT {job} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit;

@@ -207,6 +207,7 @@ CREATE TABLE jobs (
     started_at BIGINT,
     ended_at BIGINT,
     keep_until BIGINT,
+    seal_key BYTEA,
     version BIGINT NOT NULL
 ) WITH (fillfactor = 80);
 
@@ -215,7 +216,8 @@ CREATE INDEX jobs_batch ON jobs (batch, state, id) WHERE batch IS NOT NULL;
 CREATE INDEX jobs_caller ON jobs (caller, state, id) WHERE caller IS NOT NULL;
 CREATE INDEX jobs_name ON jobs (name, state, id);
 CREATE INDEX jobs_state ON jobs (state, id);
-CREATE UNIQUE INDEX jobs_key ON jobs (grant_id, name, job_key) WHERE job_key IS NOT NULL;
+CREATE UNIQUE INDEX jobs_key ON jobs (grant_id, name, job_key, coalesce(caller, ''), coalesce(batch, ''))
+    WHERE job_key IS NOT NULL;
 CREATE INDEX jobs_ordered ON jobs (id) WHERE ordered IS NOT NULL;
 CREATE INDEX jobs_due ON jobs (due_at, id) WHERE state = 'waiting';
 CREATE INDEX jobs_end ON jobs (keep_until) WHERE state IN ('failed', 'done', 'cancelled');

@@ -9,7 +9,8 @@ ON CONFLICT DO NOTHING;
 SELECT {job} FROM jobs WHERE id = ?1;
 
 -- name: job_of_key
-SELECT {job} FROM jobs WHERE name = ?1 AND grant_id = ?2 AND job_key = ?3;
+SELECT {job} FROM jobs
+WHERE name = ?1 AND grant_id = ?2 AND job_key = ?3 AND coalesce(caller, '') = ?4 AND coalesce(batch, '') = '';
 
 -- name: jobs
 SELECT {job} FROM jobs WHERE id > :after ORDER BY id LIMIT :limit;
