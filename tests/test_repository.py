@@ -188,6 +188,13 @@ def test_the_run_lock_holds_the_product_and_its_demo():
     assert set() == (product | wanted(extras=("demo",))) - set(locked("run.txt"))
 
 
+def test_a_service_without_workers_can_check_parameters():
+    """
+    It takes jobs with none of the extras installed, and reads the schemas that workers have announced.
+    """
+    assert "jsonschema" in {name_of(one) for one in PROJECT["project"]["dependencies"]}
+
+
 def test_the_test_lock_holds_everything():
     """
     One resolution covers the product, its extras and the tools.

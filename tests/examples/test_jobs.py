@@ -5,6 +5,7 @@ from typing import Any
 
 import jobs
 import pytest
+from improve import improve
 from jobs import ALBUM, enhance
 from PIL import Image
 from places import LEAVING, Folder
@@ -91,7 +92,7 @@ async def test_nothing_is_left_of_who_leaves_while_a_picture_is_improved(
     The step that is under way fails; also where the app dies before it has deleted what it moved away.
     """
     visit = await picked(ada, google, count=1)
-    whole: Any = vars(jobs)["improve"]
+    whole = improve
 
     def leaves(original: bytes) -> bytes:
         folder.close("grant-0")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from grantkeeper import JobContext, job
+from grantkeeper import JobContext, PlainJobContext, job
 from grantkeeper.adapters.keyset import Keyset
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.sealing import KeysetSealer
@@ -95,6 +95,25 @@ async def test_an_upload_whose_key_is_gone_begins_anew(open_town: Opener) -> Non
 
     assert "done" == ran.state
     assert records[0].url.startswith(PREFIX)
+
+
+async def test_a_plain_job_may_close_what_it_keeps_itself(open_town: Opener) -> None:
+    """
+    An address that it read from an answer's header is good for its requests, and for nothing else.
+    """
+
+    @job(scopes=[DRIVE])
+    def upload(ctx: PlainJobContext) -> int:
+        where = f"{town.google.issuer}/upload/drive/v3/files?uploadType=resumable"
+        begun = ctx.http.request("POST", where, json={"name": "a", "parents": ["appDataFolder"]})
+        closed = ctx.step(ctx.http.closed, begun.headers["location"])
+        assert closed.startswith(PREFIX)
+        return ctx.http.request("PUT", closed, body=b"hello").status
+
+    town = await open_town(upload)
+    ran = await town.run(upload, await town.signed_in())
+
+    assert ("done", 200) == (ran.state, ran.report.result)
 
 
 async def test_nothing_opens_once_the_job_is_done_or_its_user_erased(open_town: Opener) -> None:

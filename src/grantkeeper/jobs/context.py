@@ -331,6 +331,10 @@ class PlainJobHttp:
         """The keeper's time."""
         return self._context.now()
 
+    def closed(self, url: str) -> str:
+        """See `grantkeeper.google.session.Closing`."""
+        return self._context._carry(self._context._work.session.closed(url)).result()
+
     def pause(self, seconds: float) -> None:
         """Wait."""
         time.sleep(max(0.0, seconds))
