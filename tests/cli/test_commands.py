@@ -7,6 +7,7 @@ import pytest
 
 from grantkeeper.adapters.sealing import generate_keys
 from grantkeeper.testing.google import GoogleEmulator
+from grantkeeper.testing.records import NOW
 from tests.cli.conftest import Command
 
 ADA = "ada@example.com"
@@ -70,6 +71,39 @@ def test_init_makes_no_new_key_for_a_database_with_grants(
     assert 1 == said.status
     assert "keys.json" in said.err
     assert not (place / "keys.json").exists()
+
+
+def test_keys_of_another_deployment_take_no_sign_in(
+    installed: Command, place: Path, google_emulator: GoogleEmulator
+) -> None:
+    """
+    The first to redeem has the wrong keys.json: it refuses, and with the right one the same code is good.
+    """
+    keys, code = place / "keys.json", google_emulator.code(ADA)
+    ours = keys.read_bytes()
+    generate_keys(place / "other.json", name="other", now=NOW)
+    keys.write_bytes((place / "other.json").read_bytes())
+    foreign = installed("redeem", stdin=code)
+    keys.write_bytes(ours)
+    again = installed("redeem", "--json", stdin=code)
+
+    assert foreign.status != 0
+    assert "lacks the wrapping key" in foreign.err
+    assert (0, "active") == (again.status, again.json["grant"]["state"])
+
+
+def test_new_keys_are_those_of_a_database_without_grants(
+    installed: Command, place: Path, google_emulator: GoogleEmulator
+) -> None:
+    """
+    Who lost keys.json before anybody signed in makes another, and goes on.
+    """
+    (place / "keys.json").unlink()
+    installed("init")
+
+    said = installed("redeem", "--json", stdin=google_emulator.code(ADA))
+
+    assert (0, "active") == (said.status, said.json["grant"]["state"])
 
 
 def test_every_wrong_setting_is_told_at_once(installed: Command, monkeypatch: pytest.MonkeyPatch) -> None:

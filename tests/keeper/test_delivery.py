@@ -19,7 +19,7 @@ from grantkeeper.errors import (
     StoreUnavailable,
 )
 from grantkeeper.keeper.custody import LONGEST_REST
-from grantkeeper.keeper.nodes import forget_primary
+from grantkeeper.keeper.nodes import take_over
 from grantkeeper.model import GrantState, JournalKind, Reason
 from tests.keeper.delivery_kit import KEY, Killed, Stops, Town
 
@@ -374,7 +374,7 @@ async def test_what_cannot_be_delivered_stays_and_blocks_nobody(town: Town) -> N
     right = town.sealer
     for number, sealer in enumerate((KeysetSealer(Keyset.generate()), right)):
         town.sealer = sealer
-        await forget_primary(town.store)
+        await take_over(town.store, sealer, town.clock.now())
         async with town.process() as (core, stops):
             cut_off_after_answer(town, stops)
             with pytest.raises(StoreUnavailable):

@@ -37,7 +37,7 @@ def init(*, manner: Manner = HUMAN) -> int:
     Make keys.json and grantkeeper.toml here, and the database; what exists is left as it is.
     """
     from grantkeeper.adapters.sealing import generate_keys
-    from grantkeeper.keeper.nodes import forget_primary
+    from grantkeeper.keeper.nodes import take_over
     from grantkeeper.library import adapters
 
     here = Path.cwd()
@@ -56,8 +56,9 @@ def init(*, manner: Manner = HUMAN) -> int:
         generate_keys(found.keys, found.keys_wrapped_by, name=f"{now:%Y-%m-%d}", now=now)
         made.append(_named(found.keys, here))
         _migrate()
-        # The database, which holds no grants, may remember keys that are no more.
-        with_store(forget_primary)
+        sealer = adapters.sealer(found)
+        # Whoever comes with other keys is foreign here from now on.
+        with_store(lambda store: take_over(store, sealer, now))
     _migrate()
     if manner.json:
         answer({"made": made, "database": "migrated", "keys": str(found.keys)})

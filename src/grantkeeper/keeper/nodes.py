@@ -21,7 +21,7 @@ from grantkeeper.errors import GrantkeeperError, SettingsInvalid, StoreUnavailab
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.seals import wrapped_under
 from grantkeeper.model import KeyKind, Node
-from grantkeeper.ports import Store
+from grantkeeper.ports import Sealer, Store
 
 PRIMARY_WRAP: Final = "primary:wrap"
 PRIMARY_INDEX: Final = "primary:index"
@@ -96,10 +96,11 @@ def agreed_on(mine: Sequence[int], others: Iterable[Sequence[int]], current: int
     return next((key for key in newer if all(key in keys for keys in theirs)), None)
 
 
-async def forget_primary(store: Store) -> None:
-    """Let whoever comes next to a database without grants decide anew which keys are its own."""
-    for name in (PRIMARY_WRAP, PRIMARY_INDEX):
-        await store.set_mark(name, None)
+async def take_over(store: Store, sealer: Sealer, now: datetime) -> None:
+    """Make the keys of *sealer* those of a database that has no grants, whatever keys it knew before."""
+    assert sealer.wrap_in_use is not None, "new keys are in use"
+    await store.set_mark(PRIMARY_INDEX, None)
+    await store.set_mark(PRIMARY_WRAP, msgspec.json.encode(Primary(sealer.wrap_in_use, now)))
 
 
 def _primary(mark: bytes | None) -> Primary | None:
