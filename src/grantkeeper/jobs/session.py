@@ -53,11 +53,17 @@ _WRITTEN: Final = re.compile(r"(https?)://([A-Za-z0-9.-]+|\[[0-9a-f:.]+\])(:[0-9
 
 
 class UserSession:
-    """The `grantkeeper.google.Session` of one job."""
+    """
+    The `grantkeeper.google.Session` of one job.
+
+    Attributes:
+        cut_at: When this run began, if the one before it ended without a word.
+    """
 
     def __init__(self, means: Means, job: Job) -> None:
         self._means = means
         self._job = job
+        self.cut_at: datetime | None = None
         self._over: set[str] = set()
         """Keys of pauses after which another client sent something; nobody knows with what success."""
 
