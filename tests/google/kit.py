@@ -45,6 +45,7 @@ class TimedSession:
     def __init__(self) -> None:
         self.sent: list[Sent] = []
         self.pauses: list[float] = []
+        self.cut_at: datetime | None = None
         self.time = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
     def now(self) -> datetime:

@@ -9,7 +9,6 @@ from grantkeeper.emulator.photos_samples import sample
 from grantkeeper.errors import ApiMisbehaved, ApiRefused, ApiUnavailable, HttpFailed, QuotaExceeded
 from grantkeeper.google.photos import MOST_PER_CALL, SETTLE, Photos
 from grantkeeper.google.photos_once import OnceItem, create_once, find_created, marker_of
-from grantkeeper.jobs.liveness import LEASE, RENEWED_AFTER
 from grantkeeper.protocol.message import HttpResponse
 from tests.google.kit import ScriptedSession, Sent, said
 
@@ -179,11 +178,31 @@ async def test_a_cut_call_that_takes_effect_late_is_not_repeated(late):
     assert late == library.calls
 
 
-def test_a_job_whose_worker_died_comes_back_after_its_last_call_had_time_for_its_effect():
+async def test_what_the_dead_one_sent_is_not_sent_again(monkeypatch):
     """
-    Its worker's lease, renewed just before, has to run out first.
+    On PostgreSQL another worker is at the job within a second; it leaves the call the time for its effect.
     """
-    assert SETTLE < LEASE - RENEWED_AFTER
+
+    class Killed(BaseException):
+        pass
+
+    async def killed(*_):
+        raise Killed
+
+    library = LateLibrary(1)
+    photos, items = Photos(library.session), [OnceItem(marker="job/0", upload_token="token")]
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(library.session, "pause", killed)
+        await create_once(photos, items)
+    library.session.time += timedelta(seconds=0.5)
+    library.session.cut_at = library.session.time
+
+    assert ["0"] == await create_once(photos, items)
+    assert 1 == library.calls
+    assert [SETTLE] == library.session.pauses
+
+    await create_once(photos, items)
+    assert [SETTLE] == library.session.pauses, "once is enough"
 
 
 async def test_an_item_that_is_refused_leaves_the_others_made(photos, album, control):

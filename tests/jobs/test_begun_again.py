@@ -84,6 +84,11 @@ async def ran(
     return found, tokens
 
 
+@job()
+async def knows_of_a_cut(ctx: JobContext) -> bool:
+    return ctx.http.cut_at == NOW
+
+
 @job(scopes=["openid"])
 async def returns(ctx: JobContext) -> int:
     return ctx.attempt
@@ -227,6 +232,16 @@ async def test_a_scope_that_the_grant_lacks_is_waited_for() -> None:
     found, _ = await ran(lacks, state=JobState.QUEUED, order=None)
 
     assert (JobState.PARKED, "missing_scopes") == (found.state, found.reason)
+
+
+@pytest.mark.parametrize(("state", "cut"), [(JobState.RUNNING, b"true"), (JobState.QUEUED, b"false")])
+async def test_a_run_knows_that_the_one_before_it_was_cut_off(state: JobState, cut: bytes) -> None:
+    """
+    What that one sent may still be on its way: who looks for its effect waits a little.
+    """
+    found, _ = await ran(knows_of_a_cut, state=state, order=None)
+
+    assert (JobState.DONE, cut) == (found.state, found.result)
 
 
 async def test_a_defect_of_ours_does_not_lose_the_job(monkeypatch: pytest.MonkeyPatch) -> None:

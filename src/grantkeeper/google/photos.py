@@ -91,6 +91,13 @@ class Photos:
         self.base = base.rstrip("/")
         self.exclusive: Exclusive = exclusive or (lambda: lock)
 
+    async def settle(self, seconds: float = SETTLE) -> None:
+        """Wait until what a run before this one sent, if it was cut off, has had *seconds* for its effect."""
+        cut_at = self.session.cut_at
+        left = 0.0 if cut_at is None else seconds - (self.session.now() - cut_at).total_seconds()
+        if left > 0.0:
+            await self.session.pause(left)
+
     # -- bytes ----------------------------------------------------------------------------------
 
     async def upload(self, source: bytes | BinaryIO | Content, mime_type: str) -> str:
@@ -229,6 +236,7 @@ class Photos:
         if not 0 < len(title) <= LONGEST_TITLE:
             raise ValueError(f"a title has 1 to {LONGEST_TITLE} characters")
         async with self.exclusive():
+            await self.settle()
             if (found := await self._album_of(title)) is not None:
                 return found
             try:

@@ -94,9 +94,9 @@ async def create_once(
 
     Args:
         look_back: How many items the app may have made since the first try.
-        settle: Seconds to wait after a cut call before it is looked up, or left to the next try. A
-            call that takes effect later than that is the one way in which an item can come to be there
-            twice. A job whose worker died comes back later than that by itself.
+        settle: Seconds to wait after a cut call, or a try whose process died, before it is looked up.
+            A call that takes effect later than that is the one way in which an item can come to be
+            there twice.
 
     Raises:
         ApiUnavailable: Call it again later. So with `ApiMisbehaved` and `QuotaExceeded`.
@@ -107,6 +107,7 @@ async def create_once(
         raise ValueError("two items have the same marker")
     dance = _Dance(photos, album_id, look_back, settle)
     async with photos.exclusive():
+        await photos.settle(settle)
         await dance.look([item.marker for item in items])
         await dance.make(items)
     if dance.refused:

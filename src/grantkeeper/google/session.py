@@ -17,6 +17,11 @@ class Session(Protocol):
     is sorted here, so helpers see only good ones, and those that they say they *accept*.
     """
 
+    @property
+    def cut_at(self) -> datetime | None:
+        """When the last request of an earlier try was sent at the latest, if it was cut off; by `now`."""
+        ...
+
     async def request(
         self,
         method: str,

@@ -226,6 +226,11 @@ class JobHttp:
             )
         )
 
+    @property
+    def cut_at(self) -> datetime | None:
+        """See `grantkeeper.google.Session.cut_at`."""
+        return self._context._work.session.cut_at
+
     def now(self) -> datetime:
         """The keeper's time."""
         return self._context.now()
@@ -326,6 +331,11 @@ class PlainJobHttp:
                 accept=accept,
             )
         ).result()
+
+    @property
+    def cut_at(self) -> datetime | None:
+        """See `grantkeeper.google.Session.cut_at`."""
+        return self._context._work.session.cut_at
 
     def now(self) -> datetime:
         """The keeper's time."""

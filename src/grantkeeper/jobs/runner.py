@@ -136,6 +136,8 @@ class Runner:
         )
         self._means.tell("job.begun", job=job.id, name=job.name, grant=job.grant_id)
         work = Work(self._means, row, steps, definition)
+        if job.state is JobState.RUNNING:
+            work.session.cut_at = self._means.clock.now()
         self.at[job.id] = row
         try:
             try:

@@ -59,6 +59,7 @@ class UserSession:
     The `grantkeeper.google.Session` of one job.
 
     Attributes:
+        cut_at: When this run began, if the one before it ended without a word.
         given: The tokens that it has seen, so that nobody quotes them.
     """
 
@@ -66,6 +67,7 @@ class UserSession:
         self._means = means
         self._job = job
         self._envelopes = envelopes
+        self.cut_at: datetime | None = None
         self.given: list[AccessToken] = []
         self._over: set[str] = set()
         """Keys of pauses after which another client sent something; nobody knows with what success."""

@@ -16,7 +16,7 @@ DELETE FROM once WHERE rowid IN (SELECT rowid FROM once WHERE ends_at <= ?1 LIMI
 DELETE FROM leases WHERE version IN (
     SELECT version FROM leases WHERE held_until <= unixepoch('subsec') - ?1
         -- Names that begin as one of these are sought by who sees to what the dead left.
-        AND NOT EXISTS (SELECT 1 FROM json_each(?3) AS sought WHERE instr(name, sought.value) = 1)
+        AND substr(name, 1, instr(name, ':')) NOT IN (SELECT value FROM json_each(?3))
     LIMIT ?2
 );
 
