@@ -210,3 +210,17 @@ def test_our_own_pages_load_without_a_complaint(page: Page, stage: Stage, path: 
     assert 200 == answer.status
     picture(page, "service-" + (path.strip("/") or "home"))
     assert [] == [one for one in complaints if not one.startswith("data:")]
+
+
+def test_the_emulators_tables_can_be_read_on_a_phone(page: Page, stage: Stage) -> None:
+    """
+    A path stays on its line, and nobody scrolls sideways.
+    """
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(stage.google.url)
+    picture(page, "emulator-home-phone")
+
+    path = page.get_by_text("/.well-known/openid-configuration", exact=True).bounding_box()
+    assert path is not None
+    assert path["height"] < 30
+    assert 390 == page.evaluate("document.documentElement.scrollWidth")
