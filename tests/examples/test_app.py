@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 
 import httpx
 import pytest
+import requests
 from previews import put
 
 from grantkeeper.model import JobState
@@ -110,13 +111,61 @@ def test_never_mind_closes_the_visit(site: Site):
             site.google.post("pick", {"email": ADA, "count": 1})
 
 
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(0, "Google does not answer"), (429, "Google does not answer"), (403, "wrong on our side")],
+)
+def test_a_picker_that_cannot_be_opened_is_told(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int, said: str
+):
+    """
+    In the user's words on a page with a way back; the log has Google's.
+    """
+
+    def refused(*arguments: object, **named: object) -> requests.Response:
+        if not status:
+            raise requests.ConnectionError("no route to Google")
+        answer = requests.Response()
+        answer.status_code, answer.reason, answer.url = status, "no route to Google", "http://picker"
+        return answer
+
+    with signed_in(site, all="yes") as browser:
+        monkeypatch.setattr(requests, "request", refused)
+        page = browser.post("/picks")
+
+    assert said in page.text
+    assert 'href="/"' in page.text
+    assert "no route" not in page.text
+    assert "no route to Google" in caplog.text
+
+
+def test_never_mind_is_done_while_google_is_away(site: Site, monkeypatch: pytest.MonkeyPatch):
+    """
+    The visit ends at Google by itself.
+    """
+
+    def away(*arguments: object, **named: object) -> requests.Response:
+        raise requests.ConnectionError
+
+    with signed_in(site, all="yes") as browser:
+        browser.post("/picks", follow_redirects=False)
+        cancel = re.search(r'action="(/picks/[^"]+/cancel)"', browser.get("/").text)
+        assert cancel
+        monkeypatch.setattr(requests, "request", away)
+
+        assert "Nothing yet" in browser.post(cancel[1]).text
+
+
 def test_a_form_on_another_site_is_refused(site: Site):
     """
     Whoever is signed in and visits that site picks nothing.
     """
     with signed_in(site, all="yes") as browser:
         for origin in ("https://evil.example", "null"):
-            assert 403 == browser.post("/picks", headers={"Origin": origin}).status_code
+            answer = browser.post("/picks", headers={"Origin": origin})
+            assert 403 == answer.status_code
+            assert "sent from another site" in answer.text
+            assert "</html>" in answer.text
 
 
 def test_a_way_back_that_began_elsewhere_signs_nobody_in(site: Site):
@@ -175,6 +224,61 @@ def test_whoever_leaves_is_forgotten(site: Site):
 
     assert not (site.folder.root / grant).exists()
     assert grant.encode() not in (site.folder.root / "app.db").read_bytes()
+
+
+def test_whoever_leaves_while_google_is_away_is_told_in_words(site: Site, caplog: pytest.LogCaptureFixture):
+    """
+    What is done, what is not, and what can be done; our own words for it are in the log.
+    """
+    with signed_in(site, all="yes") as browser:
+        site.google.fault("revoke", "status_503")
+        page = browser.post("/forget-me")
+
+    assert 503 == page.status_code
+    assert "myaccount.google.com/connections" in page.text
+    assert "issuer" not in page.text
+    assert "issuer" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/zzz", 404),
+        ("GET", "/jobs/nope", 404),
+        ("GET", "/picks", 405),
+        ("GET", "/back?state=s&result=spent", 400),
+    ],
+)
+def test_a_page_that_is_not_there_leads_back(site: Site, method: str, path: str, status: int):
+    """
+    As a page with a way out, and the headers of every page.
+    """
+    with signed_in(site, all="yes") as browser:
+        browser.cookies.set("photos-state", "s", domain="127.0.0.1")
+        page = browser.request(method, path)
+
+    assert status == page.status_code
+    assert "</html>" in page.text
+    assert 'class="button" href="/' in page.text
+    assert "no-store" == page.headers["cache-control"]
+
+
+def test_what_nobody_expected_is_a_page_as_well(site: Site, monkeypatch: pytest.MonkeyPatch):
+    """
+    The traceback is the server's, for its log.
+    """
+
+    async def broken(*arguments: object, **named: object) -> None:
+        raise ZeroDivisionError("a secret of ours")
+
+    with signed_in(site, all="yes") as browser:
+        monkeypatch.setattr(site.desk, "list", broken)
+        page = browser.get("/")
+
+    assert 500 == page.status_code
+    assert "wrong on our side" in page.text
+    assert "a secret of ours" not in page.text
+    assert "no-store" == page.headers["cache-control"]
 
 
 def test_a_broken_consent_leads_to_google(site: Site):
