@@ -97,6 +97,20 @@ def test_what_is_picked_becomes_one_job(site: Site):
         assert 1 == len(site.desk.kept)
 
 
+@pytest.mark.parametrize(("of", "said"), [(1, "One photo is done"), (2, "2 photos are done")])
+def test_who_listens_hears_how_many_are_done(site: Site, of: int, said: str):
+    """
+    One is not several.
+    """
+    with signed_in(site, all="yes") as browser:
+        browser.post("/picks", follow_redirects=False)
+        site.google.post("pick", {"email": ADA, "count": of})
+        until(lambda: site.desk.kept)
+        site.desk.change(site.desk.kept[0].id, state=JobState.DONE, done=of, of=of)
+
+        assert f'data-say="{said}"' in browser.get("/").text
+
+
 def test_never_mind_closes_the_visit(site: Site):
     """
     Google's as well as ours.
