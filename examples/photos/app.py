@@ -101,13 +101,10 @@ def create_app(
 async def home(request: Request) -> Response:
     """Your jobs; or, to a stranger, what this is."""
     visitor = _visitor(request)
+    values = {"visitor": visitor, "trouble": request.query_params.get("trouble")}
     if visitor is None:
-        return templates.TemplateResponse(
-            request, "welcome.html", {"trouble": request.query_params.get("trouble")}
-        )
-    return templates.TemplateResponse(
-        request, "home.html", {"visitor": visitor, **await _standing(request, visitor)}
-    )
+        return templates.TemplateResponse(request, "welcome.html", values)
+    return templates.TemplateResponse(request, "home.html", values | await _standing(request, visitor))
 
 
 async def results(request: Request) -> Response:

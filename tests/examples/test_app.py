@@ -31,16 +31,22 @@ def signed_in(site: Site, email: str = ADA, **consent: str) -> Iterator[httpx.Cl
     with httpx.Client(
         base_url=site.url, headers={"Origin": site.url}, follow_redirects=True, timeout=30
     ) as browser:
-        page = browser.get("/sign-in")
-        for form in [
-            {"step": "account", "email": email},
-            {"step": "consent", "decision": "allow", **consent},
-        ]:
-            action = re.search(r'action="([^"]+)"', page.text)
-            assert action, page.text
-            page = browser.post(urljoin(str(page.url), action[1].replace("&amp;", "&")), data=form)
-        assert site.url == f"{page.url.scheme}://{page.url.host}:{page.url.port}"
+        sign_in(site, browser, email, **consent)
         yield browser
+
+
+def sign_in(site: Site, browser: httpx.Client, email: str = ADA, **consent: str) -> httpx.Response:
+    """Through Google's forms; where the app leads in the end."""
+    page = browser.get("/sign-in")
+    for form in [
+        {"step": "account", "email": email},
+        {"step": "consent", "decision": "allow", **consent},
+    ]:
+        action = re.search(r'action="([^"]+)"', page.text)
+        assert action, page.text
+        page = browser.post(urljoin(str(page.url), action[1].replace("&amp;", "&")), data=form)
+    assert site.url == f"{page.url.scheme}://{page.url.host}:{page.url.port}"
+    return page
 
 
 def until(true: Callable[[], object]) -> None:
@@ -203,6 +209,27 @@ def test_a_permission_that_was_left_out_is_asked_for_again(site: Site):
     with signed_in(site, all="") as browser:
         assert "permissions" in browser.get("/?trouble=scopes").text
         assert "Sign in with Google" in browser.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("consent", "said"),
+    [
+        ({"decision": "deny"}, "The sign-in was not finished"),
+        ({"all": ""}, "tick all three"),
+    ],
+)
+def test_who_is_signed_in_is_told_why_another_sign_in_came_to_nothing(
+    site: Site, consent: dict[str, str], said: str
+):
+    """
+    Over the jobs, of which one may wait for it.
+    """
+    with signed_in(site, all="yes") as browser:
+        site.google.revoke(ADA)
+        page = sign_in(site, browser, **consent)
+
+    assert said in page.text
+    assert "Your jobs" in page.text
 
 
 def test_another_user_sees_neither_job_nor_picture(site: Site):
