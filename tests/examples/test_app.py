@@ -117,6 +117,21 @@ def test_who_listens_hears_how_many_are_done(site: Site, of: int, said: str):
         assert f'data-say="{said}"' in browser.get("/").text
 
 
+def test_a_job_that_failed_is_told_in_words(site: Site):
+    """
+    Its note is for the people who run the app, who find it in the log and by the command line.
+    """
+    with signed_in(site, all="yes") as browser:
+        browser.post("/picks", follow_redirects=False)
+        site.google.post("pick", {"email": ADA, "count": 1})
+        until(lambda: site.desk.kept)
+        site.desk.change(site.desk.kept[0].id, state=JobState.FAILED, note="the job raised KeyError")
+        page = browser.get("/").text
+
+    assert "Stopped: something went wrong on our side." in page
+    assert "KeyError" not in page
+
+
 def test_never_mind_closes_the_visit(site: Site):
     """
     Google's as well as ours.
