@@ -117,7 +117,15 @@ def test_who_listens_hears_how_many_are_done(site: Site, of: int, said: str):
         assert f'data-say="{said}"' in browser.get("/").text
 
 
-def test_a_job_that_failed_is_told_in_words(site: Site):
+@pytest.mark.parametrize(
+    ("state", "reason", "said"),
+    [
+        (JobState.FAILED, "error", "Stopped: something went wrong on our side."),
+        (JobState.PARKED, "invalid_grant", "Google wants your consent again."),
+        (JobState.PARKED, "grant_blocked", "who administers your Google account has not allowed"),
+    ],
+)
+def test_a_job_that_does_not_go_on_is_told_in_words(site: Site, state: JobState, reason: str, said: str):
     """
     Its note is for the people who run the app, who find it in the log and by the command line.
     """
@@ -125,11 +133,12 @@ def test_a_job_that_failed_is_told_in_words(site: Site):
         browser.post("/picks", follow_redirects=False)
         site.google.post("pick", {"email": ADA, "count": 1})
         until(lambda: site.desk.kept)
-        site.desk.change(site.desk.kept[0].id, state=JobState.FAILED, note="the job raised KeyError")
+        note = "the job raised KeyError"
+        site.desk.change(site.desk.kept[0].id, state=state, reason=reason, note=note)
         page = browser.get("/").text
 
-    assert "Stopped: something went wrong on our side." in page
-    assert "KeyError" not in page
+    assert said in page
+    assert note not in page
 
 
 def test_never_mind_closes_the_visit(site: Site):
