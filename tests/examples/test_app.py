@@ -291,6 +291,19 @@ def test_whoever_leaves_is_forgotten(site: Site):
     assert grant.encode() not in (site.folder.root / "app.db").read_bytes()
 
 
+def test_a_broken_consent_leads_to_google(site: Site):
+    """
+    The next click asks for it, in the place of an error.
+    """
+    with signed_in(site, all="yes") as browser:
+        site.google.revoke(ADA)
+
+        site.google.advance(3700)
+        answer = browser.post("/picks", follow_redirects=False)
+
+        assert (303, "/sign-in") == (answer.status_code, answer.headers["location"])
+
+
 def test_whoever_leaves_while_google_is_away_is_told_in_words(site: Site, caplog: pytest.LogCaptureFixture):
     """
     What is done, what is not, and what can be done; our own words for it are in the log.
@@ -344,16 +357,3 @@ def test_what_nobody_expected_is_a_page_as_well(site: Site, monkeypatch: pytest.
     assert "wrong on our side" in page.text
     assert "a secret of ours" not in page.text
     assert "no-store" == page.headers["cache-control"]
-
-
-def test_a_broken_consent_leads_to_google(site: Site):
-    """
-    The next click asks for it, in the place of an error.
-    """
-    with signed_in(site, all="yes") as browser:
-        site.google.revoke(ADA)
-
-        site.google.advance(3700)
-        answer = browser.post("/picks", follow_redirects=False)
-
-        assert (303, "/sign-in") == (answer.status_code, answer.headers["location"])
