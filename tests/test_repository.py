@@ -23,7 +23,7 @@ def tracked() -> list[Path]:
     )  # fmt: skip
     if listed.returncode == 0:
         return [ROOT / name for name in sorted(listed.stdout.split("\0")) if name and (ROOT / name).is_file()]
-    made = {".build", ".venv", ".git", "__pycache__", "node_modules"}
+    made = {".build", ".venv", "venv", ".git", "__pycache__", "node_modules"}
     return [path for path in sorted(ROOT.rglob("*")) if path.is_file() and not made & {*path.parts}]
 
 
@@ -51,6 +51,16 @@ def lines_that_say(pattern: str) -> list[str]:
 
 
 # -- what a file may not say --------------------------------------------------------------------
+
+
+def test_an_environment_made_as_the_pages_say_is_no_part_of_the_repository():
+    """
+    Whoever follows them in a clone has nothing to commit.
+    """
+    made = {name for _, text in TEXTS for name in re.findall(r"^python3 -m venv (\S+)", text, re.MULTILINE)}
+
+    assert made
+    assert set() == {f"{name}/" for name in made} - set((ROOT / ".gitignore").read_text("utf-8").split())
 
 
 def test_no_file_names_a_package_registry():

@@ -20,10 +20,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
+from words import FOREIGN, Words, words
 
 from grantkeeper import Keeper
 from grantkeeper.errors import ConsentRequired, GrantkeeperError, GrantNotFound, JobNotFound
@@ -72,7 +73,9 @@ def create_app(
     app = Starlette(
         lifespan=lifespan,
         middleware=[Middleware(BaseHTTPMiddleware, dispatch=_guard)],
-        exception_handlers={GrantkeeperError: _trouble},
+        exception_handlers=dict.fromkeys(
+            (GrantkeeperError, requests.RequestException, HTTPException, Exception), _trouble
+        ),
         routes=[
             Route("/", home),
             Route("/sign-in", sign_in),
@@ -100,13 +103,10 @@ def create_app(
 async def home(request: Request) -> Response:
     """Your jobs; or, to a stranger, what this is."""
     visitor = _visitor(request)
+    values = {"visitor": visitor, "trouble": request.query_params.get("trouble")}
     if visitor is None:
-        return templates.TemplateResponse(
-            request, "welcome.html", {"trouble": request.query_params.get("trouble")}
-        )
-    return templates.TemplateResponse(
-        request, "home.html", {"visitor": visitor, **await _standing(request, visitor)}
-    )
+        return templates.TemplateResponse(request, "welcome.html", values)
+    return templates.TemplateResponse(request, "home.html", values | await _standing(request, visitor))
 
 
 async def results(request: Request) -> Response:
@@ -246,9 +246,13 @@ async def cancel_pick(request: Request) -> Response:
     for one in book.picks(visitor.grant):
         if one.session == request.path_params["session"]:
             book.close_pick(one.session)
-            await run_in_threadpool(
-                _picker, request.app.state.keeper, visitor.grant, "DELETE", f"/sessions/{one.session}"
-            )
+            try:
+                await run_in_threadpool(
+                    _picker, request.app.state.keeper, visitor.grant, "DELETE", f"/sessions/{one.session}"
+                )
+            except (GrantkeeperError, requests.RequestException) as error:
+                # It ends by itself, and nobody looks after it any more.
+                LOG.warning("the visit %s is left to its end: %s", one.session, error)
     return RedirectResponse("/", 303)
 
 
@@ -286,12 +290,12 @@ async def _looked_after(keeper: Keeper, jobs: JobCalls, book: Book, one: Pick) -
 
 
 def _picker(keeper: Keeper, grant: str, method: str, path: str) -> Any:
-    """A call of the Picker API in the user's name; ``None`` if there is no such session (any more)."""
+    """A call of the Picker API in the user's name; ``None`` if the session is not there (any more)."""
     auth: Any = keeper.auth(grant, scopes=[PICKING])
     answer = requests.request(
         method, PICKER_API + path, auth=auth, json={} if method == "POST" else None, timeout=TIMEOUT
     )
-    if answer.status_code == 404:
+    if answer.status_code == 404 and method != "POST":
         return None
     answer.raise_for_status()
     return answer.json()
@@ -364,7 +368,7 @@ async def _guard(request: Request, call_next: RequestResponseEndpoint) -> Respon
     ours = request.url.path.startswith("/auth/")
     origin = request.headers.get("origin")
     if not ours and request.method == "POST" and origin != str(request.base_url).rstrip("/"):
-        return HTMLResponse("This form was sent from another site.", 403)
+        return _page(request, FOREIGN)
     response = await call_next(request)
     if not ours:
         for name, value in SAFE.items():
@@ -373,9 +377,18 @@ async def _guard(request: Request, call_next: RequestResponseEndpoint) -> Respon
 
 
 async def _trouble(request: Request, error: Exception) -> Response:
-    """What the keeper refuses: a new consent is asked for; anything else is told."""
+    """A new consent is asked for; anything else is told: to the user in words, to the log as it is."""
     if isinstance(error, ConsentRequired):
         return RedirectResponse("/sign-in", 303)
-    hint = error.hint if isinstance(error, GrantkeeperError) else ""
-    values = {"text": str(error), "hint": hint}
-    return templates.TemplateResponse(request, "trouble.html", values, status_code=503)
+    if isinstance(error, HTTPException) and error.status_code < 400:
+        return Response(status_code=error.status_code, headers=error.headers)
+    told = words(error, request.url.path)
+    if told.status >= 500:
+        hint = f" ({error.hint})" if isinstance(error, GrantkeeperError) and error.hint else ""
+        LOG.warning("%s %s: %s%s", request.method, request.url.path, error, hint)
+    return _page(request, told)
+
+
+def _page(request: Request, told: Words) -> Response:
+    values = {"told": told}
+    return templates.TemplateResponse(request, "trouble.html", values, status_code=told.status, headers=SAFE)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from grantkeeper.demo.stage import Stage
 from tests.browser.conftest import picture
@@ -110,7 +110,7 @@ def test_a_sign_in_by_redirect(page: Page, stage: Stage) -> None:
 
 def test_saying_no_returns_to_the_app(page: Page, stage: Stage) -> None:
     """
-    The app learns access_denied.
+    The app learns access_denied, and its user that nothing was kept.
     """
     page.goto(stage.app)
     page.get_by_role("link", name="Sign in by redirect").click()
@@ -118,7 +118,22 @@ def test_saying_no_returns_to_the_app(page: Page, stage: Stage) -> None:
     page.get_by_role("button", name="Next").click()
     page.get_by_role("button", name="Cancel").click()
 
-    expect(page.locator("#outcome")).to_contain_text("access_denied")
+    expect(page.locator("#outcome")).to_have_text("You did not sign in, and nothing was kept.")
+
+
+def test_without_scripts_the_demos_page_says_so(chromium: Browser, stage: Stage) -> None:
+    """
+    And offers no button that does nothing.
+    """
+    context = chromium.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(stage.app)
+    picture(page, "app-without-scripts")
+
+    expect(page.get_by_text("This page needs JavaScript.")).to_be_visible()
+    expect(page.get_by_role("button")).to_have_count(0)
+    expect(page.get_by_role("link")).to_have_count(0)
+    context.close()
 
 
 def test_a_callback_without_its_browser_is_a_page_that_helps(page: Page, stage: Stage) -> None:
@@ -210,3 +225,17 @@ def test_our_own_pages_load_without_a_complaint(page: Page, stage: Stage, path: 
     assert 200 == answer.status
     picture(page, "service-" + (path.strip("/") or "home"))
     assert [] == [one for one in complaints if not one.startswith("data:")]
+
+
+def test_the_emulators_tables_can_be_read_on_a_phone(page: Page, stage: Stage) -> None:
+    """
+    A path stays on its line, and nobody scrolls sideways.
+    """
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(stage.google.url)
+    picture(page, "emulator-home-phone")
+
+    path = page.get_by_text("/.well-known/openid-configuration", exact=True).bounding_box()
+    assert path is not None
+    assert path["height"] < 30
+    assert 390 == page.evaluate("document.documentElement.scrollWidth")

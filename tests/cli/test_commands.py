@@ -1,5 +1,6 @@
 """The commands by transcript: what they print where, and with which status they end."""
 
+import socket
 import stat
 from pathlib import Path
 
@@ -303,6 +304,55 @@ def test_a_number_that_cannot_be_is_usage(installed: Command, arguments: tuple[s
     Before anything is opened.
     """
     assert 2 == installed("serve", *arguments).status
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("--host", "192.0.2.1"), 1, "cannot listen on 192.0.2.1 port 8085: Cannot assign requested address"),
+        (("--port", "99999"), 2, "--port must be 0 to 65535"),
+        (("--clock-file", "nowhere/clock"), 1, "--clock-file nowhere/clock cannot be written: No such file"),
+        (("--issuer", "garbage"), 2, "--issuer must be an https URL"),
+    ],
+)
+def test_an_emulator_that_cannot_start_says_why(
+    command: Command, arguments: tuple[str, str], status: int, said: str
+) -> None:
+    """
+    In one sentence with a hint, as the service does; no traceback, and nothing listens.
+    """
+    ended = command("emulator", *arguments)
+
+    assert (status, "") == (ended.status, ended.out)
+    assert said in ended.err
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize("server", ["emulator", "serve"])
+def test_a_port_that_is_taken_is_said(installed: Command, server: str) -> None:
+    """
+    By emulator and service alike.
+    """
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = installed(server, "--port", str(port))
+
+    assert 1 == ended.status
+    assert f"cannot listen on 127.0.0.1 port {port}: Address already in use" in ended.err
+    assert "hint: Choose another --host or --port" in ended.err
+
+
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 64])
+def test_a_host_that_is_none_is_said(command: Command, host: str) -> None:
+    """
+    Whether its name is not known or cannot be one.
+    """
+    ended = command("emulator", "--host", host)
+
+    assert 1 == ended.status
+    assert f"cannot listen on {host} port 8085: " in ended.err
 
 
 def test_a_refusal_in_json_has_the_remedy_of_the_services(

@@ -1,6 +1,7 @@
 """The authorization endpoint and its pages, as a browser without scripts meets them."""
 
 import re
+import shlex
 from collections.abc import Iterator
 from html import unescape
 from typing import Any
@@ -346,6 +347,31 @@ def test_a_fragment_and_a_form_carry_the_answer_as_well(browser: Browser) -> Non
 
     assert "code=" in urlsplit(location).fragment
     assert 'name="code" value="4/0' in browser.text
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"redirect_uri": "https://elsewhere.example/it's?a=<b>"},
+        {"redirect_uri": "storagerelay://https/mine.example?id=a"},
+    ],
+)
+def test_an_address_that_is_not_registered_can_be_by_the_command_on_the_page(
+    browser: Browser, backend: Backend, parameters: dict[str, str]
+) -> None:
+    """
+    A whole one: the addresses that are registered stay so.
+    """
+    before = list(backend.client.redirect_uris)
+    browser.open(**parameters)
+    shown = re.search(r"<code>(curl [^<]*)</code>", browser.text)
+    assert shown, browser.text
+    *_, method, url, _, body = shlex.split(unescape(shown[1]))
+    changed = requests.request(method, url, data=body, timeout=10)
+
+    assert ("PATCH", 200) == (method, changed.status_code)
+    assert before == changed.json()["redirect_uris"][: len(before)]
+    assert 200 == browser.open(**parameters).status
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from grantkeeper.emulator import home
+from grantkeeper.emulator import home, pages
 from grantkeeper.emulator.app import Config, create_app
 from grantkeeper.emulator.menu import MENU
 from grantkeeper.emulator.wire import FaultLayer
@@ -282,6 +282,17 @@ def test_the_home_page_lists_every_control_call_and_every_fault(backend: Backend
         "/emulator/style.css",
     } == pages
     assert all(f"<code>{name}</code>" in text for name in MENU)
+
+
+def test_the_home_page_shows_code_as_code(backend: Backend) -> None:
+    """
+    And no tags as text; what is between them stays escaped.
+    """
+    text = backend.get("/").text
+
+    assert "also <code>/o/oauth2/auth</code>." in text
+    assert "&lt;" not in text
+    assert "a <code>&lt;b&gt;</code> &amp; c" == pages._marked("a `<b>` & c")
 
 
 def test_the_callback_page_shows_what_arrived(backend: Backend) -> None:

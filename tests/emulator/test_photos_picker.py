@@ -1,5 +1,6 @@
 """The Picker API: sessions, what was picked, and bytes that need the bearer; the pages without a script."""
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -178,6 +179,21 @@ class TestControl:
         assert ("a.jpg", "image/jpeg", 4) == tuple(
             added[0][name] for name in ("filename", "mime_type", "bytes")
         )
+
+    def test_curl_puts_them_in_both_ways(self, app: PhotoApp) -> None:
+        """
+        ``-d`` with JSON, and ``--data-binary`` with a picture, both without a type of their own.
+        """
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        body = json.dumps({"email": app.email, "samples": 2})
+        drawn = app.good("POST", "/emulator/photos", token=False, data=body, headers=form)
+        query = {"email": app.email, "filename": "a.jpg"}
+        own = app.good(
+            "POST", "/emulator/photos", token=False, data=b"\xff\xd8\xff\xe0", headers=form, params=query
+        )
+
+        assert 2 == len(drawn["photos"])
+        assert "a.jpg" == own["photos"][0]["filename"]
 
     @pytest.mark.parametrize(
         "body",

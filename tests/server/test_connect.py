@@ -1,10 +1,21 @@
 """The redirect flow: cookies, redirects, pages for people, tickets and results for backends."""
 
+import re
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
 
-from grantkeeper.errors import CodeRefused, InvalidRequest
+from grantkeeper.errors import (
+    ClientMisconfigured,
+    CodeRefused,
+    GrantkeeperError,
+    InvalidRequest,
+    IssuerUnavailable,
+    StoreUnavailable,
+    TooManyRequests,
+)
+from grantkeeper.keeper.connect import SignInLost
 from grantkeeper.model import Permission
 from grantkeeper.server.app import App, create_app
 from tests.server.asking import KEY, KEYED, ask
@@ -102,22 +113,79 @@ async def test_over_https_a_cookie_without_prefix_does_not_count(app: App, core:
     assert None is core.asked("callback")[0]["cookie"]
 
 
+BROWSER = {"Accept": "text/html,application/xhtml+xml"}
+
+
 @pytest.mark.parametrize("path", ["/connect/callback?state=s", "/connect/default"])
 async def test_a_person_gets_a_page(app: App, core: FakeCore, path: str) -> None:
     """
     In words, escaped, and safe to show.
     """
-    core.answers["begin"] = core.answers["callback"] = InvalidRequest(
+    core.answers["begin"] = core.answers["callback"] = SignInLost(
         "it is <old>", hint="Go back & start again."
     )
-    said = await ask(app, "GET", path, None, {"Accept": "text/html,application/xhtml+xml"})
+    said = await ask(app, "GET", path, None, BROWSER)
     page = said.body.decode()
 
     assert (400, "text/html; charset=utf-8") == (said.status, said.headers["content-type"])
-    assert "it is &lt;old&gt;" in page
+    assert "It is &lt;old&gt;." in page
     assert "Go back &amp; start again." in page
     assert '<html lang="en">' in page
     assert "default-src 'none'" in said.headers["content-security-policy"]
+
+
+@pytest.mark.parametrize(
+    ("error", "level", "told"),
+    [
+        (
+            IssuerUnavailable("GET http://issuer: refused"),
+            "warning",
+            "service that you sign in with does not",
+        ),
+        (StoreUnavailable("database is locked"), "warning", "not available just now"),
+        (ClientMisconfigured("unauthorized_client"), "warning", "You did nothing wrong"),
+        (TooManyRequests("20 in 60 s"), "info", "too many sign-ins from your network"),
+        (InvalidRequest("return_to is wrong"), "info", "in a way that does not work"),
+    ],
+)
+async def test_a_person_reads_words_for_persons(
+    app: App, core: FakeCore, log: Recorder, error: GrantkeeperError, level: str, told: str
+) -> None:
+    """
+    The operator's are in the log, under the id that the page shows.
+    """
+    core.answers["begin"] = error
+    said = await ask(app, "GET", "/connect/default", None, BROWSER)
+    page = said.body.decode()
+    ((found, _, line),) = [one for one in log.lines if one[1] == "sign_in.stopped"]
+
+    assert told in page
+    assert error.text not in page
+    assert "Retry-After" not in page
+    assert (level, error.code, error.text) == (found, line["error"], line["text"])
+    assert f"<code>{error.code}</code>, request <code>{line['request']}</code>" in page
+
+
+@pytest.mark.parametrize("path", ["/connect/callback?state=s", "/connect/default", "/", "/docs"])
+@pytest.mark.parametrize("prefix", ["", "/auth"])
+async def test_a_page_finds_its_style_wherever_it_is_mounted(
+    core: FakeCore, log: Recorder, path: str, prefix: str
+) -> None:
+    """
+    Also in an app that mounts the routes for apps only.
+    """
+    core.answers["begin"] = core.answers["callback"] = InvalidRequest("old")
+    alone = path in ("/", "/docs")
+    app = create_app(core, log=log, apps_only=not alone)  # type: ignore[arg-type]
+    page = (await ask(app, "GET", path, None, BROWSER)).body.decode()
+    links = re.findall(r'href="([^"#]+)"', page)
+    base = f"http://host{prefix}"
+    targets = [urljoin(base + path, link) for link in links]
+
+    assert f"{base}/assets/grantkeeper.css" in targets
+    assert [] == [target for target in targets if not target.startswith(base + "/")]
+    for target in targets:
+        assert 200 == (await ask(app, "GET", target.removeprefix(base))).status
 
 
 async def test_a_program_gets_json(app: App, core: FakeCore) -> None:

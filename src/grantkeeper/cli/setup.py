@@ -133,7 +133,18 @@ def emulator(
     issuer
         What ID tokens name as issuer, where a verifier insists on Google's.
     """
-    from grantkeeper.emulator.runner import run
+    from grantkeeper.emulator.runner import listen, run_on
+    from grantkeeper.errors import InvalidRequest
+    from grantkeeper.server.serve import listening
+
+    if not 0 <= port <= 65535:
+        raise InvalidRequest("--port must be 0 to 65535")
+    if issuer is not None:
+        _check_issuer(issuer)
+    if clock_file is not None:
+        _check_clock_file(clock_file)
+    with listening(host, port):
+        listener, address = listen(host, port)
 
     def ready(url: str) -> None:
         if manner.json:
@@ -141,8 +152,32 @@ def emulator(
         else:
             say(f"the emulator of Google is at {url}; open it for its pages and controls")
 
-    run(port=port, host=host, clock_file=clock_file, issuer=issuer, ready=ready)
+    run_on(listener, address, clock_file, issuer, ready)
     return OK
+
+
+def _check_issuer(issuer: str) -> None:
+    """What no keeper would take as an issuer is no use in a token either."""
+    from grantkeeper.errors import InvalidRequest
+    from grantkeeper.settings_values import issuer as known
+
+    try:
+        known(issuer, Path())
+    except ValueError as error:
+        raise InvalidRequest(f"--issuer {error}") from None
+
+
+def _check_clock_file(path: Path) -> None:
+    """It is made now if it is not there, as the emulator would do."""
+    from grantkeeper.emulator.clock import MovableClock
+
+    try:
+        MovableClock(path).close()
+    except OSError as error:
+        raise SettingsInvalid(
+            [f"--clock-file {path} cannot be written: {error.strerror}"],
+            hint="Name a file in a folder that exists and that you may write to.",
+        ) from None
 
 
 def _create(path: Path, text: str) -> None:

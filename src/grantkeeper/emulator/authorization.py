@@ -1,5 +1,7 @@
 """The authorization request: read, checked against the registration, and answered on a redirect."""
 
+import json
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
@@ -24,14 +26,23 @@ class Blocked(Exception):
         explanation: One sentence for the developer.
         status: The HTTP status, which the page shows as well.
         details: What was sent and what is registered.
+        remedy: A command that makes the emulator take the request.
     """
 
-    def __init__(self, code: str, explanation: str, status: int = 400, details: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        code: str,
+        explanation: str,
+        status: int = 400,
+        details: Iterable[str] = (),
+        remedy: str | None = None,
+    ) -> None:
         super().__init__(code)
         self.code = code
         self.explanation = explanation
         self.status = status
         self.details = list(details)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +87,7 @@ def read_request(world: World, parameters: list[tuple[str, str]]) -> Authorizati
     if len(values) != len(parameters):
         raise Blocked("invalid_request", "OAuth 2 parameters can only have a single value.")
     client = _client(world, _required(values, "client_id"))
-    redirect_uri, source, popup_id = _destination(client, _required(values, "redirect_uri"))
+    redirect_uri, source, popup_id = _destination(world, client, _required(values, "redirect_uri"))
     _one_of(values, "response_type", {"code"}, _required(values, "response_type"))
     prompt = frozenset(values.get("prompt", "").split())
     if not prompt <= PROMPTS or ("none" in prompt and len(prompt) > 1):
@@ -109,7 +120,7 @@ def _client(world: World, client_id: str) -> OAuthClient:
     return client
 
 
-def _destination(client: OAuthClient, redirect_uri: str) -> tuple[str, Source, str | None]:
+def _destination(world: World, client: OAuthClient, redirect_uri: str) -> tuple[str, Source, str | None]:
     """Where the answer goes, the source of the code, and the popup's name."""
     if redirect_uri.startswith(POPUP_SCHEME + "://"):
         url = urlsplit(redirect_uri)
@@ -119,6 +130,7 @@ def _destination(client: OAuthClient, redirect_uri: str) -> tuple[str, Source, s
                 "origin_mismatch",
                 "The JavaScript origin of the page is not registered for this OAuth client.",
                 details=[f"Sent: {origin}", *(f"Registered: {known}" for known in client.javascript_origins)],
+                remedy=_registering(world, client, "javascript_origins", origin),
             )
         return origin, "web-popup", parse_qs(url.query).get("id", [""])[0]
     own_scheme = client.kind == "ios" and redirect_uri.partition(":")[0] == reversed_id(client)
@@ -128,8 +140,15 @@ def _destination(client: OAuthClient, redirect_uri: str) -> tuple[str, Source, s
             "The redirect URI in the request does not match the ones registered for this OAuth client. "
             "Scheme, case and trailing slash all count.",
             details=[f"Sent: {redirect_uri}", *(f"Registered: {known}" for known in client.redirect_uris)],
+            remedy=_registering(world, client, "redirect_uris", redirect_uri),
         )
     return redirect_uri, "web" if client.kind == "web" else "desktop", None
+
+
+def _registering(world: World, client: OAuthClient, name: str, address: str) -> str:
+    """The command that registers *address* beside those that are."""
+    body = json.dumps({"client_id": client.id, name: [*getattr(client, name), address]})
+    return f"curl -X PATCH {world.base_url}/emulator/clients -d {shlex.quote(body)}"
 
 
 def reversed_id(client: OAuthClient) -> str:

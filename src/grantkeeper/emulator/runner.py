@@ -69,7 +69,17 @@ def run(
     Raises:
         OSError: The port is taken, or the clock file cannot be written.
     """
-    listener, url = _listen(host, port)
+    run_on(*listen(host, port), clock_file, issuer, ready)
+
+
+def run_on(
+    listener: socket.socket,
+    url: str,
+    clock_file: Path | str | None = None,
+    issuer: str | None = None,
+    ready: Callable[[str], None] | None = None,
+) -> None:
+    """The same on a socket and an address from `listen`."""
     config = Config(url, issuer, None if clock_file is None else Path(clock_file))
     tell = (lambda: None) if ready is None else partial(ready, url)
     server = _Server(_uvicorn_config(create_app(config)), tell, signals=True)
@@ -96,7 +106,7 @@ class EmulatorServer:
         clock_file: Path | str | None = None,
         issuer: str | None = None,
     ) -> None:
-        self._listener, self.url = _listen(host, port)
+        self._listener, self.url = listen(host, port)
         self.world = World(self.url, issuer, None if clock_file is None else Path(clock_file))
         self._answers = threading.Event()
         app = create_app(Config(self.url, issuer), self.world)
@@ -138,13 +148,19 @@ class EmulatorServer:
         self._server.run([self._listener])
 
 
-def _listen(host: str, port: int) -> tuple[socket.socket, str]:
+def listen(host: str, port: int) -> tuple[socket.socket, str]:
+    """
+    A bound socket, and the emulator's address on it.
+
+    Raises:
+        OSError, OverflowError, UnicodeError: The address cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except OSError:
+    except (OSError, OverflowError, UnicodeError):
         listener.close()
         raise
     return listener, address_of(host, listener.getsockname()[1])

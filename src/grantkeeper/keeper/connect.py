@@ -68,6 +68,10 @@ class _Result(msgspec.Struct):
     nonce: str
 
 
+class SignInLost(InvalidRequest):
+    """This browser has no such sign-in here; text and hint are for the person in front of it."""
+
+
 Kept = TypeVar("Kept", bound=msgspec.Struct)
 
 
@@ -153,16 +157,16 @@ class Connect:
             The return address, with ``result`` or, if it did not work, ``error``.
 
         Raises:
-            InvalidRequest: This browser did not begin this sign-in, or not lately.
+            SignInLost: This browser did not begin this sign-in, or not lately.
         """
         if not state or cookie != state:
-            raise InvalidRequest(
+            raise SignInLost(
                 "this sign-in was not started in this browser",
                 hint="Go back to the app and start the sign-in again.",
             )
         kept = await self._take("connect-state", state, _State)
         if kept is None:
-            raise InvalidRequest(
+            raise SignInLost(
                 "this sign-in was finished already, or took longer than 10 minutes",
                 hint="Go back to the app and start the sign-in again.",
             )

@@ -107,7 +107,7 @@ def listen(host: str, port: int) -> tuple[socket.socket, str]:
     A listening socket and its address as a URL.
 
     Raises:
-        OSError: The address cannot be had.
+        OSError, OverflowError, UnicodeError: The address cannot be had.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -115,7 +115,7 @@ def listen(host: str, port: int) -> tuple[socket.socket, str]:
     try:
         listener.bind((host, port))
         listener.listen(BACKLOG)
-    except OSError:
+    except (OSError, OverflowError, UnicodeError):
         listener.close()
         raise
     shown = f"[{host}]" if family == socket.AF_INET6 else host

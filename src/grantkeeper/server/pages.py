@@ -14,6 +14,7 @@ from grantkeeper.server import wire
 from grantkeeper.server.openapi import document
 from grantkeeper.server.operations import Door, Operation
 from grantkeeper.server.wire import NO_STORE, Answer, Header
+from grantkeeper.server.words import words
 
 HTML: Final[Header] = (b"content-type", b"text/html; charset=utf-8")
 SAFE: Final[tuple[Header, ...]] = (
@@ -43,6 +44,7 @@ def _templates() -> Environment:
         lstrip_blocks=True,
     )
     environment.globals["version"] = __version__
+    environment.globals["up"] = ""
     environment.filters["code"] = _code
     return environment
 
@@ -83,9 +85,12 @@ def style() -> Answer:
     )
 
 
-def trouble(error: GrantkeeperError, answer: Answer) -> Answer:
+def trouble(error: GrantkeeperError, answer: Answer, *, path: str, request_id: bytes) -> Answer:
     """*answer*, a refusal, as a page for a person whose browser was on its way through our redirect flow."""
-    body = _page("trouble.html", text=error.text, hint=error.hint, code=error.code)
+    told = words(error)
+    # Relative, because a program that embeds us, or a proxy, may have put us under a path of its own.
+    up = "../" * (path.count("/") - 1)
+    body = _page("trouble.html", up=up, words=told, code=error.code, request=request_id.decode())
     kept = tuple(header for header in answer.headers if header[0] != b"content-type")
     return Answer(answer.status, body, (HTML, *kept, *SAFE), answer.error)
 

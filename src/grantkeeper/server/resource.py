@@ -89,7 +89,9 @@ class Resource:
             return wire.internal_error()
         answer = wire.refusal(error)
         if Door.BROWSER in self._doors and b"text/html" in call.headers.get(b"accept", b""):
-            return pages.trouble(error, answer)
+            tell = self._service.log.warning if answer.status >= 500 else self._service.log.info
+            tell("sign_in.stopped", **call.named(), route=self._path, error=error.code, text=error.text)
+            return pages.trouble(error, answer, path=self._path, request_id=call.request_id)
         return answer
 
     def _note(self, call: Call, status: int, error: str | None) -> None:

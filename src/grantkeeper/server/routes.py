@@ -104,6 +104,15 @@ APP_ROUTES: Final[tuple[Operation, ...]] = (
         answer=answers.KeySetAnswer,
         errors=(StoreUnavailable, SealBroken),
     ),
+    Operation(
+        "GET",
+        "/assets/grantkeeper.css",
+        documents.style,
+        "style",
+        "How the pages look",
+        Door.BROWSER,
+        media_type="text/css",
+    ),
 )
 """What apps and their users need; a program that embeds the keeper mounts these alone."""
 
@@ -316,14 +325,5 @@ ROUTES: Final[tuple[Operation, ...]] = (
         media_type="text/html",
     ),
     Operation("GET", "/", documents.home, "home", "What this is", Door.BROWSER, media_type="text/html"),
-    Operation(
-        "GET",
-        "/assets/grantkeeper.css",
-        documents.style,
-        "style",
-        "How the pages look",
-        Door.BROWSER,
-        media_type="text/css",
-    ),
 )
 """Everything the service answers."""

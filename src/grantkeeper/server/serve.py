@@ -1,6 +1,8 @@
 """``grantkeeper serve``: one process, or a supervisor with several."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -31,14 +33,8 @@ def serve(settings: "Settings", host: str = "127.0.0.1", port: int = 8000, worke
     """
     if workers < 1:
         raise SettingsInvalid(["--workers must be 1 or more"])
-    try:
+    with listening(host, port):
         listener, url = listen(host, port)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "there is no such port"
-        raise SettingsInvalid(
-            [f"cannot listen on {host} port {port}: {reason}"],
-            hint="Choose another --host or --port, or stop what listens there.",
-        ) from None
     log = configure(settings.log_format)
     with listener:
         if workers == 1:
@@ -50,6 +46,27 @@ def serve(settings: "Settings", host: str = "127.0.0.1", port: int = 8000, worke
         with TemporaryDirectory(prefix="grantkeeper-") as directory:
             supervisor = Supervisor(listener, url, workers, Path(directory), log)
             return supervisor.run(on_ready=lambda: tell(url))
+
+
+@contextmanager
+def listening(host: str, port: int) -> Iterator[None]:
+    """
+    What a socket says that cannot listen there, for the person who named the address.
+
+    Raises:
+        SettingsInvalid: The address cannot be had.
+    """
+    try:
+        yield
+    except (OSError, OverflowError, UnicodeError) as error:
+        if isinstance(error, OSError):
+            reason = error.strerror
+        else:
+            reason = "there is no such port" if isinstance(error, OverflowError) else "there is no such host"
+        raise SettingsInvalid(
+            [f"cannot listen on {host} port {port}: {reason}"],
+            hint="Choose another --host or --port, or stop what listens there.",
+        ) from None
 
 
 def tell(url: str) -> None:

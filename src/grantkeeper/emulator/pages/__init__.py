@@ -31,7 +31,9 @@ _FILES = {
 
 def _marked(text: str) -> Markup:
     """*text* with what stands between backticks as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text)))  # noqa: S704 - escaped before
+    # As str: pieces of a Markup would escape the tags that are put between them.
+    escaped = str(escape(text))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", escaped))  # noqa: S704 - escaped before
 
 
 @cache
