@@ -78,6 +78,19 @@ def test_a_lesson_can_be_done_by_hand(page: Path):
             assert set() == missing(example.text) & LENT, str(example)
 
 
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/test-with-the-emulator.md"])
+def test_the_first_test_of_a_page_is_a_whole_file(name: str):
+    """
+    It is copied into an empty directory: what it uses it imports, and its section has the keys made first.
+    """
+    page = ROOT / name
+    first = next(example for example in examples(page) if "def test_" in example.text)
+    before = page.read_text("utf-8").partition(first.text)[0]
+
+    assert set() == missing(first.text)
+    assert "grantkeeper init" in before.rpartition("\n## ")[2]
+
+
 # -- the runner itself --------------------------------------------------------------------------
 
 

@@ -31,6 +31,9 @@ LONGEST_DESCRIPTION = 1000
 MOST_ALBUMS = 2000
 """Albums of one app that are looked through for a title."""
 
+SETTLE = 3.0
+"""Seconds after a cut call until its effect can be seen, if it had one."""
+
 Exclusive = Callable[[], AbstractAsyncContextManager[Any]]
 """Holds off every other writer to the same user's library, for as long as it is entered."""
 
@@ -234,6 +237,7 @@ class Photos:
                 )
                 return _album(api.api_object(response))
             except (ApiUnavailable, ApiMisbehaved):
+                await self.session.pause(SETTLE)
                 if (found := await self._album_of(title)) is not None:
                     return found
                 raise

@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 
 from grantkeeper.backoff import pause
 from grantkeeper.errors import ApiError, ApiMisbehaved, ApiUnavailable
-from grantkeeper.google.photos import LONGEST_DESCRIPTION, MOST_PER_CALL, MediaItem, NewMedia, Photos
+from grantkeeper.google.photos import LONGEST_DESCRIPTION, MOST_PER_CALL, SETTLE, MediaItem, NewMedia, Photos
 
 LOOK_BACK = 1000
 """Of the newest items so many are looked through; ten requests at most."""
-
-SETTLE = 3.0
-"""Seconds after a cut call until its effect can be seen, if it had one."""
 
 MOST_TROUBLES = 3
 
@@ -97,8 +94,9 @@ async def create_once(
 
     Args:
         look_back: How many items the app may have made since the first try.
-        settle: Seconds to wait after a cut call before it is looked up. A call that takes effect
-            later than that is the one way in which an item can come to be there twice.
+        settle: Seconds to wait after a cut call before it is looked up, or left to the next try. A
+            call that takes effect later than that is the one way in which an item can come to be there
+            twice. A job whose worker died comes back later than that by itself.
 
     Raises:
         ApiUnavailable: Call it again later. So with `ApiMisbehaved` and `QuotaExceeded`.
@@ -159,10 +157,14 @@ class _Dance:
     async def _after_trouble(self, batch: Sequence[OnceItem], error: ApiError) -> None:
         """Wait, and see what of a batch is there all the same."""
         self._troubles += 1
+        cut = not isinstance(error, ApiUnavailable) or error.may_have_arrived
         if self._troubles > MOST_TROUBLES:
+            if cut:
+                # Whoever calls again looks at once, perhaps sooner than its effect can be seen.
+                await self._photos.session.pause(self._settle)
             raise error
         wait = pause(self._troubles, 0.5, error.retry_after)
-        if isinstance(error, ApiUnavailable) and not error.may_have_arrived:
+        if not cut:
             await self._photos.session.pause(wait)
             return
         await self._photos.session.pause(max(wait, self._settle))
