@@ -88,6 +88,23 @@ def test_every_wrong_setting_is_told_at_once(installed: Command, monkeypatch: py
     assert "hunter2" not in said.err
 
 
+@pytest.mark.parametrize("arguments", [("grants", "list"), ("jobs", "list"), ("serve",)])
+def test_the_wrong_directory_is_told(command: Command, place: Path, arguments: tuple[str, ...]) -> None:
+    """
+    Where there is no grantkeeper.toml that is said, with what makes one; nothing is made there meanwhile.
+    """
+    lost = command(*arguments)
+    made = list(place.iterdir())
+    command("init")
+    without_client = command(*arguments)
+
+    assert (1, []) == (lost.status, made)
+    assert "There is no grantkeeper.toml here" in lost.err
+    assert "`grantkeeper init`" in lost.err
+    assert "client_secrets in grantkeeper.toml" in without_client.err
+    assert "There is no grantkeeper.toml" not in without_client.err
+
+
 def test_the_main_job(installed: Command, google_emulator: GoogleEmulator) -> None:
     """
     A code from standard input becomes a grant; a token of it is all there is on standard output.

@@ -267,7 +267,10 @@ def _journal(found: "Settings") -> Finding:
 
 def _clients(found: "Settings") -> list[Finding]:
     if not found.clients:
-        hint = "Name the client_secret_*.json of your web client in GRANTKEEPER_CLIENT_SECRETS."
+        hint = (
+            "Name the client_secret_*.json of your web client as client_secrets in grantkeeper.toml, "
+            "or in GRANTKEEPER_CLIENT_SECRETS."
+        )
         return [Finding("clients", Verdict.WRONG, "no client is configured", hint)]
     findings = []
     for client in found.clients.values():
