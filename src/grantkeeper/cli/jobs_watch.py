@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from grantkeeper.model import JobDescription
 
 COLUMNS: Final = ("id", "job", "grant", "state", "reason", "progress", "steps", "attempts", "due_at")
+WATCHED: Final = ("state", "progress", "job", "reason", "steps", "id", "due_at", "attempts", "grant")
+"""The same for who watches, what changes first: a terminal shows as many as fit."""
+
+IDS: Final = frozenset({"id", "grant"})
 RESTING: Final = ENDED | {JobState.PARKED}
 """States in which there is nothing more to see until somebody does something."""
 
 WIDTH: Final = 24
+SHORT: Final = 8
+"""Characters at an id's end, which are random; its beginning is the time."""
 
 
 class Screen:
@@ -42,9 +48,8 @@ class Screen:
             return
         if self._terminal:
             self.wipe()
-            size = shutil.get_terminal_size()
             # A line that wraps, or that scrolls away, could not be taken back.
-            now = [line[: size.columns - 1] for line in now[: size.lines - 1]]
+            now = [line[: self.width] for line in now[: shutil.get_terminal_size().lines - 1]]
             new = now
         else:
             before = set(self._shown)
@@ -53,6 +58,11 @@ class Screen:
             print(line, file=sys.stderr)
         sys.stderr.flush()
         self._shown = now
+
+    @property
+    def width(self) -> int | None:
+        """How many characters of a line can be seen; ``None`` where that is no question."""
+        return shutil.get_terminal_size().columns - 1 if self._terminal else None
 
     def wipe(self) -> None:
         """Take the lines back, where that can be done; the result will stand in their place."""
@@ -79,11 +89,33 @@ async def follow_page(look: Callable[[], "Awaitable[JobPage]"], screen: Screen, 
     """*look* every so many seconds until all jobs on the page rest; as they then are."""
     while True:
         page = await look()
-        screen.show(lines([row(job) for job in page.jobs], COLUMNS))
+        screen.show(fitting([row(job) for job in page.jobs], screen.width))
         if all(job.state in RESTING for job in page.jobs):
             screen.wipe()
             return page
         await asyncio.sleep(every)
+
+
+def fitting(rows: Sequence[Mapping[str, object]], width: int | None) -> list[str]:
+    """
+    A table of what fits into *width*: every column of it is whole, and an id at least its end.
+
+    Args:
+        width: ``None``: everything.
+    """
+    if width is None:
+        return lines(rows, COLUMNS)
+    shown: list[str] = []
+    for column in WATCHED:
+        if _across(lines(rows, [*shown, column])) > width and column in IDS:
+            rows = [{**each, column: f"…{str(each[column])[-SHORT:]}"} for each in rows]
+        if _across(lines(rows, [*shown, column])) <= width or not shown:
+            shown.append(column)
+    return lines(rows, shown)
+
+
+def _across(table: Sequence[str]) -> int:
+    return max(map(len, table))
 
 
 def row(job: "JobDescription") -> Mapping[str, object]:
