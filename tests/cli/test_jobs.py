@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from grantkeeper.cli import jobs as jobs_commands
 from grantkeeper.cli.common import with_store
-from grantkeeper.cli.jobs_watch import COLUMNS, Screen, fitting, follow_job, follow_page, line, row
+from grantkeeper.cli.jobs_watch import COLUMNS, NOBODY, Screen, fitting, follow_job, follow_page, line, row
 from grantkeeper.library.job_calls import JobPage
 from grantkeeper.model import Job, JobDescription, JobState, Order, Reason
 from grantkeeper.testing.google import GoogleEmulator
@@ -256,9 +257,9 @@ def test_lines_are_taken_back_where_a_person_watches(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize(
     ("width", "seen"),
     [
-        (30, ["state", "progress", "job"]),
+        (39, ["state", "progress", "job"]),
         (79, ["state", "progress", "job", "reason", "steps", "id"]),
-        (119, ["state", "progress", "job", "reason", "steps", "id", "due_at"]),
+        (119, ["state", "progress", "job", "reason", "steps", "id", "attempts", "grant"]),
         (None, list(COLUMNS)),
     ],
 )
@@ -280,6 +281,28 @@ def test_a_narrow_terminal_shows_first_what_changes(width: int | None, seen: lis
     if "id" in seen:
         assert running.split()[seen.index("id")].endswith("00000001")
         assert waiting.split()[seen.index("id")].endswith("00000003")
+
+
+def test_who_watches_is_told_that_no_worker_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Once, after a while, and not while something runs; a job that waits for its time needs no worker.
+    """
+    running, waiting = replace(TOLD, state=JobState.RUNNING), replace(TOLD, state=JobState.WAITING)
+    done = replace(TOLD, state=JobState.DONE)
+    screen = partial(Screen, terminal=False)
+    asyncio.run(follow_job(looks(TOLD, TOLD, done), screen(), every=0, patience=0))
+    one = capsys.readouterr().err.splitlines()
+    pages = [JobPage((TOLD, waiting), None), JobPage((done, done), None)]
+    asyncio.run(follow_page(looks(*pages), screen(), every=0, patience=0))
+    page = capsys.readouterr().err.splitlines()
+    pages = [JobPage((TOLD, running), None), JobPage((waiting, waiting), None), JobPage((done, done), None)]
+    asyncio.run(follow_page(looks(*pages), screen(), every=0, patience=0))
+    asyncio.run(follow_job(looks(TOLD, TOLD, done), screen(), every=0, patience=60))
+    busy = capsys.readouterr().err.splitlines()
+
+    assert ["improve  queued", NOBODY, "improve  done"] == one
+    assert NOBODY == page[0]
+    assert NOBODY not in busy
 
 
 def test_a_quiet_screen_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from grantkeeper.cli.common import lines
@@ -21,6 +21,8 @@ IDS: Final = frozenset({"id", "grant"})
 RESTING: Final = ENDED | {JobState.PARKED}
 """States in which there is nothing more to see until somebody does something."""
 
+PATIENCE: Final = 5.0
+NOBODY: Final = "hint: nothing begins; is a worker running? grantkeeper jobs run --app MODULE"
 WIDTH: Final = 24
 SHORT: Final = 8
 """Characters at an id's end, which are random; its beginning is the time."""
@@ -72,24 +74,57 @@ class Screen:
             self._shown = ()
 
 
+class Idle:
+    """
+    Notices that jobs wait for a worker and nobody takes them up.
+
+    No worker needs to be known here, so that a service can be watched, too.
+
+    Args:
+        patience: Seconds after which it says so; a worker that lives takes less to begin.
+    """
+
+    def __init__(self, patience: float = PATIENCE) -> None:
+        self._patience = patience
+        self._since: float | None = None
+
+    def lines(self, states: Collection[JobState]) -> list[str]:
+        """What to say below jobs that stand so now: nothing, or one line."""
+        if JobState.QUEUED not in states or JobState.RUNNING in states:
+            self._since = None
+            return []
+        now = asyncio.get_running_loop().time()
+        self._since = now if self._since is None else self._since
+        return [NOBODY] if now - self._since >= self._patience else []
+
+
 async def follow_job(
-    look: Callable[[], "Awaitable[JobDescription]"], screen: Screen, *, every: float
+    look: Callable[[], "Awaitable[JobDescription]"],
+    screen: Screen,
+    *,
+    every: float,
+    patience: float = PATIENCE,
 ) -> "JobDescription":
     """*look* every so many seconds until the job rests; as it then is."""
+    idle = Idle(patience)
     while True:
         job = await look()
-        screen.show([line(job)])
+        screen.show([line(job), *idle.lines({job.state})])
         if job.state in RESTING:
             screen.wipe()
             return job
         await asyncio.sleep(every)
 
 
-async def follow_page(look: Callable[[], "Awaitable[JobPage]"], screen: Screen, *, every: float) -> "JobPage":
+async def follow_page(
+    look: Callable[[], "Awaitable[JobPage]"], screen: Screen, *, every: float, patience: float = PATIENCE
+) -> "JobPage":
     """*look* every so many seconds until all jobs on the page rest; as they then are."""
+    idle = Idle(patience)
     while True:
         page = await look()
-        screen.show(fitting([row(job) for job in page.jobs], screen.width))
+        nobody = idle.lines({job.state for job in page.jobs})
+        screen.show([*nobody, *fitting([row(job) for job in page.jobs], screen.width)])
         if all(job.state in RESTING for job in page.jobs):
             screen.wipe()
             return page
