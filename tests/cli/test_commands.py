@@ -270,6 +270,26 @@ def test_doctor_says_that_google_is_not_reached(installed: Command, google_emula
     assert (1, ["issuer"]) == (said.status, wrong)
 
 
+def test_a_clock_that_is_not_the_emulators_is_told(
+    installed: Command, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Who forgot the clock file in one terminal hears of clocks, from the sign-in and from doctor.
+    """
+    google_emulator.advance(14800)
+    together = installed("doctor", "--json")
+    monkeypatch.delenv("GRANTKEEPER_CLOCK_FILE")
+    refused = installed("redeem", stdin=google_emulator.code(ADA))
+    apart = installed("doctor", "--json")
+
+    (clock,) = [check for check in apart.json["checks"] if check["check"] == "clock"]
+    assert 0 == together.status
+    assert "the ID token's iat is in the future" in refused.err
+    assert "GRANTKEEPER_CLOCK_FILE" in refused.err
+    assert (1, "wrong") == (apart.status, clock["verdict"])
+    assert "GRANTKEEPER_CLOCK_FILE" in clock["hint"]
+
+
 def test_a_secret_given_as_an_argument_is_not_printed(installed: Command) -> None:
     """
     It is refused as usage, and the sentence does not repeat it.
