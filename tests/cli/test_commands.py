@@ -1,11 +1,14 @@
 """The commands by transcript: what they print where, and with which status they end."""
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from grantkeeper.adapters.sealing import generate_keys
+from grantkeeper.cli.main import app
 from grantkeeper.testing.google import GoogleEmulator
 from tests.cli.conftest import Command
 
@@ -288,6 +291,24 @@ def test_a_clock_that_is_not_the_emulators_is_told(
     assert "GRANTKEEPER_CLOCK_FILE" in refused.err
     assert (1, "wrong") == (apart.status, clock["verdict"])
     assert "GRANTKEEPER_CLOCK_FILE" in clock["hint"]
+
+
+def helps(within: App, *before: str) -> Iterator[tuple[str, ...]]:
+    """Every command that is there, with --help."""
+    yield (*before, "--help")
+    for name in within:
+        if not name.startswith("-"):
+            yield from helps(within[name], *before, name)
+
+
+def test_no_help_shows_markup(command: Command) -> None:
+    """
+    It is read in a terminal, and nothing turns signs into letters there.
+    """
+    shown = {" ".join(arguments): command(*arguments).out for arguments in helps(app)}
+
+    assert len(shown) > 30
+    assert [] == [name for name, text in shown.items() if "`" in text]
 
 
 def test_a_secret_given_as_an_argument_is_not_printed(installed: Command) -> None:
