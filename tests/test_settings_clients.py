@@ -353,7 +353,9 @@ def test_no_client_is_a_problem_unless_none_is_needed(here: Path) -> None:
     """
     `init` and `migrate` run before there is one.
     """
-    with pytest.raises(SettingsInvalid, match="GRANTKEEPER_CLIENT_SECRETS must name"):
+    with pytest.raises(
+        SettingsInvalid, match="client_secrets in grantkeeper.toml, or GRANTKEEPER_CLIENT_SECRETS, must name"
+    ):
         load_settings({}, here)
 
     assert {} == load_settings({}, here, need_clients=False).clients

@@ -22,6 +22,10 @@ from grantkeeper.settings_values import Network, Parser, Rate
 
 PREFIX = "GRANTKEEPER_"
 FILE = "grantkeeper.toml"
+NO_FILE = (
+    f"Correct what is named above. There is no {FILE} here: go to the directory that has it, make one with "
+    "`grantkeeper init`, or set all in the environment."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,8 +243,8 @@ class Settings:
             tables[DEFAULT]["issuer"] = Raw(read["issuer"], raw["issuer"].where)
         if need_clients and not tables and "client_secrets" not in raw:
             problems.append(
-                "no client is set: GRANTKEEPER_CLIENT_SECRETS must name the client_secret_*.json "
-                "of the Google Cloud console"
+                f"no client is set: client_secrets in {FILE}, or GRANTKEEPER_CLIENT_SECRETS, must name the "
+                "client_secret_*.json of the Google Cloud console"
             )
         clients = read_clients(tables, directory, problems)
         return cls._checked(clients, read, problems, directory, clock=raw.get("clock_file"))
@@ -302,11 +306,15 @@ def load_settings(
         SettingsInvalid: With every problem at once.
     """
     directory = Path() if directory is None else directory
-    toml: dict[str, Any] = {}
+    environ = os.environ if environ is None else environ
     try:
         toml = tomllib.loads((directory / FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        pass
+        try:
+            return Settings.from_mapping(environ, directory=directory, need_clients=need_clients)
+        except SettingsInvalid as error:
+            # Most likely the wrong directory, or one in which nothing is made yet.
+            raise SettingsInvalid(error.problems, hint=NO_FILE) from None
     except OSError as error:
         raise SettingsInvalid([f"{FILE} cannot be read ({error.strerror})"]) from None
     except UnicodeDecodeError:
@@ -315,9 +323,7 @@ def load_settings(
         # Only the place: the sentence before it may quote the line.
         place = re.search(r"\((at [^()]*)\)$", str(error))
         raise SettingsInvalid([f"{FILE} is not TOML" + (f" ({place[1]})" if place else "")]) from None
-    return Settings.from_mapping(
-        os.environ if environ is None else environ, toml, directory=directory, need_clients=need_clients
-    )
+    return Settings.from_mapping(environ, toml, directory=directory, need_clients=need_clients)
 
 
 def _raw(environ: Mapping[str, str], toml: Mapping[str, Any], problems: list[str]) -> dict[str, Raw]:

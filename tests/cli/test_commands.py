@@ -2,11 +2,14 @@
 
 import socket
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from grantkeeper.adapters.sealing import generate_keys
+from grantkeeper.cli.main import app
 from grantkeeper.testing.google import GoogleEmulator
 from grantkeeper.testing.records import NOW
 from tests.cli.conftest import Command
@@ -121,6 +124,23 @@ def test_every_wrong_setting_is_told_at_once(installed: Command, monkeypatch: py
     for name in ("GRANTKEEPER_REDEEM_LIMIT", "GRANTKEEPER_CONDEMN_LIMIT", "GRANTKEEPER_DATABASE_ULR"):
         assert name in said.err
     assert "hunter2" not in said.err
+
+
+@pytest.mark.parametrize("arguments", [("grants", "list"), ("jobs", "list"), ("serve",)])
+def test_the_wrong_directory_is_told(command: Command, place: Path, arguments: tuple[str, ...]) -> None:
+    """
+    Where there is no grantkeeper.toml that is said, with what makes one; nothing is made there meanwhile.
+    """
+    lost = command(*arguments)
+    made = list(place.iterdir())
+    command("init")
+    without_client = command(*arguments)
+
+    assert (1, []) == (lost.status, made)
+    assert "There is no grantkeeper.toml here" in lost.err
+    assert "`grantkeeper init`" in lost.err
+    assert "client_secrets in grantkeeper.toml" in without_client.err
+    assert "There is no grantkeeper.toml" not in without_client.err
 
 
 def test_the_main_job(installed: Command, google_emulator: GoogleEmulator) -> None:
@@ -286,6 +306,44 @@ def test_doctor_says_that_google_is_not_reached(installed: Command, google_emula
 
     wrong = [check["check"] for check in said.json["checks"] if check["verdict"] == "wrong"]
     assert (1, ["issuer"]) == (said.status, wrong)
+
+
+def test_a_clock_that_is_not_the_emulators_is_told(
+    installed: Command, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Who forgot the clock file in one terminal hears of clocks, from the sign-in and from doctor.
+    """
+    google_emulator.advance(14800)
+    together = installed("doctor", "--json")
+    monkeypatch.delenv("GRANTKEEPER_CLOCK_FILE")
+    refused = installed("redeem", stdin=google_emulator.code(ADA))
+    apart = installed("doctor", "--json")
+
+    (clock,) = [check for check in apart.json["checks"] if check["check"] == "clock"]
+    assert 0 == together.status
+    assert "the ID token's iat is in the future" in refused.err
+    assert "GRANTKEEPER_CLOCK_FILE" in refused.err
+    assert (1, "wrong") == (apart.status, clock["verdict"])
+    assert "GRANTKEEPER_CLOCK_FILE" in clock["hint"]
+
+
+def helps(within: App, *before: str) -> Iterator[tuple[str, ...]]:
+    """Every command that is there, with --help."""
+    yield (*before, "--help")
+    for name in within:
+        if not name.startswith("-"):
+            yield from helps(within[name], *before, name)
+
+
+def test_no_help_shows_markup(command: Command) -> None:
+    """
+    It is read in a terminal, and nothing turns signs into letters there.
+    """
+    shown = {" ".join(arguments): command(*arguments).out for arguments in helps(app)}
+
+    assert len(shown) > 30
+    assert [] == [name for name, text in shown.items() if "`" in text]
 
 
 def test_a_secret_given_as_an_argument_is_not_printed(installed: Command) -> None:

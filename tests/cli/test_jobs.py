@@ -5,13 +5,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
 from grantkeeper.cli import jobs as jobs_commands
 from grantkeeper.cli.common import with_store
-from grantkeeper.cli.jobs_watch import Screen, follow_job, follow_page, line
+from grantkeeper.cli.jobs_watch import COLUMNS, NOBODY, Screen, fitting, follow_job, follow_page, line, row
 from grantkeeper.library.job_calls import JobPage
 from grantkeeper.model import Job, JobDescription, JobState, Order, Reason
 from grantkeeper.testing.google import GoogleEmulator
@@ -251,6 +252,57 @@ def test_lines_are_taken_back_where_a_person_watches(capsys: pytest.CaptureFixtu
 
     assert pages[1] == found
     assert 2 == capsys.readouterr().err.count("\x1b[3A\x1b[J")
+
+
+@pytest.mark.parametrize(
+    ("width", "seen"),
+    [
+        (39, ["state", "progress", "job"]),
+        (79, ["state", "progress", "job", "reason", "steps", "id"]),
+        (119, ["state", "progress", "job", "reason", "steps", "id", "attempts", "grant"]),
+        (None, list(COLUMNS)),
+    ],
+)
+def test_a_narrow_terminal_shows_first_what_changes(width: int | None, seen: list[str]) -> None:
+    """
+    State and progress always; what is shown is whole, and of an id at least the end by which jobs differ.
+    """
+    job = replace(TOLD, job="improve_photos", id=job_id(1), grant=job_id(2))
+    jobs = [
+        replace(job, state=JobState.RUNNING, done=3, of=10),
+        replace(job, id=job_id(3), state=JobState.WAITING, reason="too_many_requests", due_at=NOW),
+    ]
+    head, running, waiting = fitting([row(job) for job in jobs], width)
+
+    assert seen == head.split()
+    assert max(map(len, (head, running, waiting))) <= (width or 200)
+    assert "running" in running
+    assert "3/10" in running
+    if "id" in seen:
+        assert running.split()[seen.index("id")].endswith("00000001")
+        assert waiting.split()[seen.index("id")].endswith("00000003")
+
+
+def test_who_watches_is_told_that_no_worker_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    Once, after a while, and not while something runs; a job that waits for its time needs no worker.
+    """
+    running, waiting = replace(TOLD, state=JobState.RUNNING), replace(TOLD, state=JobState.WAITING)
+    done = replace(TOLD, state=JobState.DONE)
+    screen = partial(Screen, terminal=False)
+    asyncio.run(follow_job(looks(TOLD, TOLD, done), screen(), every=0, patience=0))
+    one = capsys.readouterr().err.splitlines()
+    pages = [JobPage((TOLD, waiting), None), JobPage((done, done), None)]
+    asyncio.run(follow_page(looks(*pages), screen(), every=0, patience=0))
+    page = capsys.readouterr().err.splitlines()
+    pages = [JobPage((TOLD, running), None), JobPage((waiting, waiting), None), JobPage((done, done), None)]
+    asyncio.run(follow_page(looks(*pages), screen(), every=0, patience=0))
+    asyncio.run(follow_job(looks(TOLD, TOLD, done), screen(), every=0, patience=60))
+    busy = capsys.readouterr().err.splitlines()
+
+    assert ["improve  queued", NOBODY, "improve  done"] == one
+    assert NOBODY == page[0]
+    assert NOBODY not in busy
 
 
 def test_a_quiet_screen_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:

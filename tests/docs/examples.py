@@ -20,9 +20,9 @@ got already. Its mark, if it has one, stands there bare: ``example: stays: URL``
 A page finds a directory that holds Google's client file (the emulator's) alone, and the
 settings that make the emulator Google; a page that starts an emulator of its own finds
 nothing. Python blocks share their names, and `code` is a new one-time code, with forced
-consent, in each; a function called ``test_…`` is called with an emulator. Shell blocks
-share their variables. Ports that a page names are replaced by free ones, the same
-throughout the page.
+consent, in each; a function called ``test_…`` is called with the fixtures it names, of
+those in `grantkeeper.testing.plugin`. Shell blocks share their variables. Ports that a page
+names are replaced by free ones, the same throughout the page.
 """
 
 import ast
@@ -43,11 +43,13 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from grantkeeper.testing.google import GoogleEmulator
+from grantkeeper.testing.jobs import job_kit
 
 BLOCK = re.compile(
     r"^(?:(?:<!-- )?example: (?P<how>[^\n]*?)(?: -->)?\n+)?```(?P<language>[a-z]+)[^\n]*\n(?P<text>.*?)^```$",
@@ -57,6 +59,8 @@ PORT = re.compile(r"(?<=127\.0\.0\.1:)\d+|(?<=localhost:)\d+|(?<=--port )\d+")
 OWN_EMULATOR = "grantkeeper emulator"
 READY_WITHIN = 30.0
 EXAMPLE_WITHIN = 60.0
+LENT = frozenset({"google_emulator", "code"})
+"""Names that a Python block has here and nobody has who does it by hand."""
 
 
 @dataclass(frozen=True)
@@ -162,8 +166,18 @@ class Reader:
                 asyncio.run(waiting)
             for name in self._names.keys() - before:
                 if name.startswith("test_"):
-                    self._names[name](self._given)
+                    self._test(name)
         return printed.getvalue()
+
+    def _test(self, name: str) -> None:
+        fixtures = {
+            "google_emulator": self._given,
+            "job_kit": partial(job_kit, self._given, self._place / name),
+        }
+        test = self._names[name]
+        waiting = test(**{each: fixtures[each] for each in inspect.signature(test).parameters})
+        if inspect.iscoroutine(waiting):
+            asyncio.run(waiting)
 
     # -- the shell ------------------------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 """The examples in README, tutorial and how-to guides do what the pages say."""
 
+import ast
+import builtins
 import os
 import re
 import shutil
@@ -8,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from grantkeeper.testing.google import GoogleEmulator
-from tests.docs.examples import OWN_EMULATOR, Reader, examples, google_played_by, reader_environment
+from tests.docs.examples import LENT, OWN_EMULATOR, Reader, examples, google_played_by, reader_environment
 
 ROOT = Path(__file__).parent.parent.parent
 PAGES = [
@@ -16,6 +18,7 @@ PAGES = [
     *sorted((ROOT / "docs" / "tutorial").glob("*.md")),
     *sorted((ROOT / "docs" / "how-to").glob("*.md")),
 ]
+LESSONS = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
 WITH_EXAMPLES = [page for page in PAGES if any(example.runs for example in examples(page))]
 
 
@@ -49,6 +52,43 @@ def test_the_examples_of_a_page_run(page: Path, request: pytest.FixtureRequest):
     reader: Reader = request.getfixturevalue("newcomer" if own else "reader")
 
     assert reader.read(page) == sum(example.runs for example in examples(page))
+
+
+def missing(text: str) -> set[str]:
+    """Names that a Python block uses and does not have of itself."""
+    nodes = list(ast.walk(ast.parse(text)))
+    used = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    made = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    made |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+    made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    imports = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
+    made |= {one.asname or one.name.partition(".")[0] for node in imports for one in node.names}
+    return used - made - set(vars(builtins))
+
+
+@pytest.mark.parametrize("page", LESSONS, ids=lambda page: page.name)
+def test_a_lesson_can_be_done_by_hand(page: Path):
+    """
+    A newcomer has no runner: nothing is done unseen, lent by a fixture, or awaited outside a function.
+    """
+    assert "<!-- Unseen" not in page.read_text("utf-8")
+    for example in examples(page):
+        if example.language == "python":
+            compile(example.text, str(example), "exec")
+            assert set() == missing(example.text) & LENT, str(example)
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/how-to/test-with-the-emulator.md"])
+def test_the_first_test_of_a_page_is_a_whole_file(name: str):
+    """
+    It is copied into an empty directory: what it uses it imports, and its section has the keys made first.
+    """
+    page = ROOT / name
+    first = next(example for example in examples(page) if "def test_" in example.text)
+    before = page.read_text("utf-8").partition(first.text)[0]
+
+    assert set() == missing(first.text)
+    assert "grantkeeper init" in before.rpartition("\n## ")[2]
 
 
 # -- the runner itself --------------------------------------------------------------------------

@@ -5,10 +5,11 @@ import dataclasses
 
 import pytest
 
-from grantkeeper.errors import ConsentRequired, GrantNotFound, IssuerUnavailable
+from grantkeeper.errors import ConsentRequired, GrantNotFound, IssuerUnavailable, SealBroken
 from grantkeeper.keeper.plan import RedeemRequest
 from grantkeeper.library.core import KeeperCore
-from grantkeeper.model import GrantState, Reason
+from grantkeeper.model import GrantState, Reason, Sealed
+from grantkeeper.ports import Replace
 from grantkeeper.settings import Settings
 from grantkeeper.testing.google import GoogleEmulator
 from tests.keeper.conftest import SCOPES, Opener
@@ -192,6 +193,26 @@ async def test_forgetting_waits_for_google(core: KeeperCore, google_emulator: Go
     assert GrantState.REVOKED == kept.state
     with pytest.raises(GrantNotFound):
         await core.grant(grant)
+
+
+async def test_forgetting_tells_a_seal_that_does_not_open(
+    core: KeeperCore, google_emulator: GoogleEmulator
+) -> None:
+    """
+    Then it is not Google that is away: the key must come back, or the record goes without telling.
+    """
+    grant = await signed_in(core, google_emulator)
+    row = await core.store.get(grant)
+    assert row is not None and row.refresh_token is not None
+    broken = Sealed(b"?" + row.refresh_token.box[1:], row.refresh_token.generation)
+    await core.store.commit(Replace(dataclasses.replace(row, refresh_token=broken)))
+
+    with pytest.raises(SealBroken, match="does not open") as caught:
+        await core.forget(grant)
+    await core.forget(grant, revoke=False)
+
+    assert "--no-revoke" in caught.value.hint
+    assert 0 == google_emulator.count("revoke", "refresh_token")
 
 
 async def test_a_revocation_in_the_middle_of_a_refresh_wins(

@@ -9,7 +9,7 @@ from grantkeeper.errors import SettingsInvalid
 
 def demo(*, keep: bool = False, report: str = "grantkeeper-demo.html", manner: Manner = HUMAN) -> int:
     """
-    Play the founding guide's story: a phone signs in, its user leaves, the backend improves photos.
+    Play the whole story: a phone signs in, its user leaves, and a backend improves photos meanwhile.
 
     Parameters
     ----------

@@ -267,7 +267,10 @@ def _journal(found: "Settings") -> Finding:
 
 def _clients(found: "Settings") -> list[Finding]:
     if not found.clients:
-        hint = "Name the client_secret_*.json of your web client in GRANTKEEPER_CLIENT_SECRETS."
+        hint = (
+            "Name the client_secret_*.json of your web client as client_secrets in grantkeeper.toml, "
+            "or in GRANTKEEPER_CLIENT_SECRETS."
+        )
         return [Finding("clients", Verdict.WRONG, "no client is configured", hint)]
     findings = []
     for client in found.clients.values():
@@ -293,6 +296,7 @@ async def _issuer(found: "Settings", client: "Client") -> AsyncIterator[Finding]
     """That the issuer's addresses and keys can be had, and that our clocks agree."""
     from grantkeeper.issuer import Issuer
     from grantkeeper.library import adapters
+    from grantkeeper.protocol.id_token import CLOCKS
     from grantkeeper.protocol.message import HttpRequest
 
     http = adapters.http()
@@ -303,12 +307,12 @@ async def _issuer(found: "Settings", client: "Client") -> AsyncIterator[Finding]
         yield Finding("issuer", Verdict.OK, f"{client.issuer} answers, and its keys can be used")
         endpoints = await issuer.endpoints(client)
         sent = await http.send(HttpRequest("GET", endpoints.jwks), seconds=5.0, largest=1 << 20)
-        skew = _skew(sent.headers.get("date"), datetime.now(UTC))
+        skew = _skew(sent.headers.get("date"), clock.now())
         if skew is not None and abs(skew) > SKEW_SECONDS:
-            says = f"this machine's clock differs from the issuer's by {skew:+.0f} seconds"
-            yield Finding("clock", Verdict.WRONG, says, "Let NTP set it: ID tokens and expiry depend on it.")
+            says = f"our clock differs from the issuer's by {skew:+.0f} seconds"
+            yield Finding("clock", Verdict.WRONG, says, f"ID tokens and expiry depend on it. {CLOCKS}")
         elif skew is not None:
-            yield Finding("clock", Verdict.OK, "this machine's clock agrees with the issuer's")
+            yield Finding("clock", Verdict.OK, "our clock agrees with the issuer's")
     except (GrantkeeperError, HttpFailed) as error:
         hint = error.hint if isinstance(error, GrantkeeperError) else ""
         yield Finding("issuer", Verdict.WRONG, f"{client.issuer}: {error}", hint)

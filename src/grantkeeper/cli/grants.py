@@ -33,7 +33,7 @@ def list_grants(
     client
         Only of this client.
     subject
-        Only of this ``sub``.
+        Only of this user at the issuer (the ID token's sub).
     user
         Only attached to this user of yours.
     state

@@ -63,12 +63,13 @@ def fan_out(
 
 async def _follow(keeper: "Keeper", batch: str, manner: Manner) -> "Mapping[JobState, int]":
     """Look until all rest; how many of each state there are then."""
-    from grantkeeper.cli.jobs_watch import RESTING, Screen
+    from grantkeeper.cli.jobs_watch import RESTING, Idle, Screen
 
-    screen = Screen(quiet=manner.json)
+    screen, idle = Screen(quiet=manner.json), Idle()
     while True:
         counts = await keeper.jobs.count(batch=batch)
-        screen.show(["  ".join(f"{state} {count}" for state, count in _told(counts).items())])
+        told = "  ".join(f"{state} {count}" for state, count in _told(counts).items())
+        screen.show([told, *idle.lines([state for state, count in counts.items() if count])])
         if all(state in RESTING for state, count in counts.items() if count):
             screen.wipe()
             return counts

@@ -132,7 +132,7 @@ def token(
     grant
         The grant's id.
     subject
-        Or the user's ``sub``.
+        Or the user at the issuer (the ID token's sub).
     user
         Or your own id of the person.
     client

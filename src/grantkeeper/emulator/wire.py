@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from email.utils import format_datetime
 from urllib.parse import parse_qsl
 
 from starlette.datastructures import Headers
@@ -77,6 +78,7 @@ class FaultLayer:
         self.world = world
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        send = _dated(send, self.world)
         endpoint = endpoint_of(scope["path"]) if scope["type"] == "http" else None
         if endpoint is None or not self.world.faults.active:
             await self.app(scope, receive, send)
@@ -104,6 +106,18 @@ class FaultLayer:
                 return
         self.world.count("faults", endpoint, fault.kind.name)
         await _deliver(answer, fault, scope, receive, send)
+
+
+def _dated(send: Send, world: World) -> Send:
+    """*send*, with the time of the emulator's own clock as ``Date``."""
+
+    async def dated(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            date = format_datetime(world.clock.now(), usegmt=True).encode()
+            message = {**message, "headers": [*message.get("headers", ()), (b"date", date)]}
+        await send(message)
+
+    return dated
 
 
 def _kind(endpoint: str, scope: Scope, body: bytes) -> str:

@@ -311,8 +311,10 @@ class IdTokenRejected(GrantkeeperError):
     code, who = "id_token_rejected", Who.ISSUER
     advice = "Do not trust this sign-in; if the token is the app's, send one made for this client just now."
 
-    def __init__(self, claim: str, reason: str) -> None:
-        super().__init__(f"the ID token's {claim} {reason}", details={"claim": claim, "reason": reason})
+    def __init__(self, claim: str, reason: str, *, hint: str | None = None) -> None:
+        super().__init__(
+            f"the ID token's {claim} {reason}", hint=hint, details={"claim": claim, "reason": reason}
+        )
 
     @property
     def claim(self) -> str:

@@ -59,7 +59,7 @@ async def from_app(means: Means, client: Client, token: IdToken, *, nonce: str |
     try:
         return await means.issuer.verify(token, expectation(means, client, nonce=nonce))
     except IdTokenRejected as error:
-        raise AppIdTokenRejected(error.claim, error.reason) from None
+        raise AppIdTokenRejected(error.claim, error.reason, hint=error.hint) from None
 
 
 async def from_answer(

@@ -18,6 +18,7 @@ from grantkeeper.errors import (
     GrantkeeperError,
     GrantNotFound,
     IssuerUnavailable,
+    SealBroken,
     StoreConflict,
     StoreUnavailable,
 )
@@ -35,6 +36,9 @@ TELL_SECONDS = 17.0
 """How long telling the issuer of one grant is claimed: a call and its storing fit in."""
 
 DELIVERED_AT_ONCE = 100
+
+GIVEN_UP = "with revoke=false (grants forget --no-revoke)"
+"""How a record is dropped at once, for the service and for the command line."""
 
 
 class Word(StrEnum):
@@ -108,13 +112,20 @@ class Revoker:
             GrantNotFound: There is no such grant.
             IssuerUnavailable: It is revoked here, but the issuer could not be
                 told; the record is kept so that it will be.
+            SealBroken: The same, and as long as the token does not open it will not be.
         """
-        if revoke:
-            outcome = await self.revoke(grant_id)
-            if not outcome.told:
+        if revoke and (await self._mark(grant_id)).revocation_due is not None:
+            telling = await self.tell(grant_id)
+            if isinstance(telling.error, SealBroken):
+                raise SealBroken(
+                    "the grant is revoked here, but its token does not open, so that the issuer cannot be "
+                    "told: the record is kept",
+                    hint=f"Bring back the key that sealed it, or give up telling the issuer {GIVEN_UP}.",
+                )
+            if not telling.over:
                 raise IssuerUnavailable(
                     "the grant is revoked here, but the issuer could not be told: the record is kept",
-                    hint="Delete it again later, or with revoke=false to give up telling the issuer.",
+                    hint=f"Delete it again later, or give up telling the issuer {GIVEN_UP}.",
                     retry_after=60.0,
                 )
         for _ in range(MOST_CONFLICTS):

@@ -23,6 +23,9 @@ from grantkeeper.secret import AccessToken, IdToken
 LEEWAY = timedelta(seconds=30)
 """Clocks differ; google-auth's zero seconds throw on one second of skew (google-facts 5)."""
 
+CLOCKS = "Let NTP set this machine's clock; with an emulator, set GRANTKEEPER_CLOCK_FILE to its --clock-file."
+"""What helps where our clock and the issuer's are further apart."""
+
 LONGEST_LIFE = timedelta(hours=24)
 LONGEST_SUB = 255
 LONGEST_PROPERTY = 4096
@@ -125,14 +128,14 @@ def _check_exp(value: object, claims: Mapping[str, Any], want: Expectation) -> N
 def _check_iat(value: object, claims: Mapping[str, Any], want: Expectation) -> None:
     issued_at = _instant(value, "iat")
     if issued_at > want.now + LEEWAY:
-        raise IdTokenRejected("iat", "is in the future")
+        raise IdTokenRejected("iat", "is in the future", hint=CLOCKS)
     if want.youngest is not None and issued_at + want.youngest + LEEWAY < want.now:
         raise IdTokenRejected("iat", "is too long ago")
 
 
 def _check_nbf(value: object, claims: Mapping[str, Any], want: Expectation) -> None:
     if value is not None and _instant(value, "nbf") > want.now + LEEWAY:
-        raise IdTokenRejected("nbf", "is in the future")
+        raise IdTokenRejected("nbf", "is in the future", hint=CLOCKS)
 
 
 def _check_nonce(value: object, claims: Mapping[str, Any], want: Expectation) -> None:
