@@ -1,6 +1,7 @@
 """`grantkeeper backup` and `grantkeeper restore` as a person uses them."""
 
 import json
+import logging
 import stat
 from pathlib import Path
 
@@ -55,6 +56,26 @@ def test_there_and_back(
     assert lines[3].startswith("hint: Revoke and forget again")
     assert token.out.startswith("ya29.")
     assert ["photos"] == [one["name"] for one in callers.json["callers"]]
+
+
+def test_a_restored_database_is_no_news_for_ever(
+    installed: Command,
+    google_emulator: GoogleEmulator,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """
+    Commands that open it afterwards say nothing of it; `restore` has said what follows.
+    """
+    grant = sign_in(installed, google_emulator, ADA)
+    installed("backup", "copy")
+    move(monkeypatch)
+    installed("restore", "copy")
+    caplog.clear()
+    shown = installed("grants", "show", grant)
+
+    assert (0, "") == (shown.status, shown.err)
+    assert [] == [record.message for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_for_programs(

@@ -304,8 +304,27 @@ def test_doctor_says_that_google_is_not_reached(installed: Command, google_emula
 
     said = installed("doctor", "--json")
 
-    wrong = [check["check"] for check in said.json["checks"] if check["verdict"] == "wrong"]
-    assert (1, ["issuer"]) == (said.status, wrong)
+    wrong = [check for check in said.json["checks"] if check["verdict"] == "wrong"]
+    assert (1, ["issuer"]) == (said.status, [check["check"] for check in wrong])
+    assert "Retry-After" not in wrong[0]["hint"]
+    assert "emulator" in wrong[0]["hint"]
+
+
+def test_a_file_that_is_missing_is_named(installed: Command, place: Path) -> None:
+    """
+    With the whole path, for it may be another directory than was meant; what may be a secret is not told.
+    """
+    backup = installed("backup", "nowhere/backup.gkb")
+    report = installed("panic", "verify", "nowhere/report.jsonl")
+    code = installed("redeem", "--code-file", "4/0-marker")
+    (place / "keys.json").unlink()
+    keys = installed("grants", "list")
+
+    assert "nowhere/backup.gkb cannot be made: No such file or directory" in backup.err
+    assert "nowhere/report.jsonl cannot be read: No such file or directory" in report.err
+    assert "the code cannot be read: No such file or directory" in code.err
+    assert "marker" not in code.err
+    assert f"GRANTKEEPER_KEYS: there is no such file as {place / 'keys.json'}, and" in keys.err
 
 
 def test_a_clock_that_is_not_the_emulators_is_told(

@@ -1,11 +1,14 @@
 """The commands about jobs, by transcript, on rows that a worker could have written."""
 
 import asyncio
+import importlib
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -359,3 +362,33 @@ def test_a_job_for_everybody_takes_an_object(installed: Command, parameters: str
         said.status,
         said.err.splitlines()[0],
     )
+
+
+@pytest.mark.parametrize(
+    ("app", "text", "sentence"),
+    [
+        ("an_app.py", "", "there is no module an_app.py"),
+        ("an_app.py", "", "hint: A module is named, not its file: --app an_app"),
+        ("no_app", "", "there is no module no_app"),
+        ("an_app", "import nosuchpkg", "the module an_app imports nosuchpkg, which is not installed here"),
+        ("an_app", "def", "the module an_app cannot be imported: SyntaxError: "),
+        ("an_app", "\n1 / 0", "an_app.py:2)"),
+    ],
+)
+def test_an_app_that_cannot_be_imported_is_told_in_a_sentence(
+    installed: Command, place: Path, app: str, text: str, sentence: str
+) -> None:
+    """
+    What to write, to install or to mend, and no way through Python's own importing.
+    """
+    (place / "an_app.py").write_text(text)
+    importlib.invalidate_caches()
+    try:
+        said = installed("jobs", "run", "--app", app)
+    finally:
+        sys.modules.pop("an_app", None)
+        sys.path[:] = [each for each in sys.path if each != str(place)]
+
+    assert 2 == said.status
+    assert sentence in said.err
+    assert "Traceback" not in said.err

@@ -38,7 +38,7 @@ def created(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     try:
         file = os.fdopen(_locked(part), "w+b", buffering=BUFFER)
     except OSError as error:
-        raise BackupRefused(f"{path.name} cannot be made: {error.strerror}") from error
+        raise BackupRefused(f"{path} cannot be made: {error.strerror}") from error
     with file:
         try:
             yield file
@@ -108,7 +108,7 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         # A pipe would block here, and could be read only once.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        raise BackupRefused(f"{path.name} cannot be opened: {error.strerror}") from error
+        raise BackupRefused(f"{path} cannot be opened: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise BackupRefused(f"{path.name} is not a file")
@@ -116,4 +116,4 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         try:
             yield file
         except OSError as error:
-            raise BackupRefused(f"{path.name} cannot be read: {error.strerror}") from error
+            raise BackupRefused(f"{path} cannot be read: {error.strerror}") from error

@@ -93,7 +93,7 @@ def read_file(path: Path, kms: Kms | None = None) -> Keyset:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         raise SettingsInvalid(
-            [f"{SETTING}: there is no such file, and without a key nothing starts"],
+            [f"{SETTING}: there is no such file{_named(path)}, and without a key nothing starts"],
             hint="Run `grantkeeper init` for a new installation; a further node needs a copy of the first's.",
         ) from None
     except OSError as error:
@@ -112,6 +112,11 @@ def read_file(path: Path, kms: Kms | None = None) -> Keyset:
         ) from None
     finally:
         os.close(descriptor)
+
+
+def _named(path: Path) -> str:
+    """Its path, for a sentence; what ends otherwise may be a key itself, given where a file belongs."""
+    return f" as {path}" if path.suffix == ".json" else ""
 
 
 def facts(path: Path) -> Facts | None:

@@ -84,11 +84,20 @@ def complain(error: GrantkeeperError, *, as_json: bool) -> None:
     if missing:
         say(f"missing scopes: {' '.join(missing)}")
     if error.hint:
-        hint(error.hint)
+        hint(hint_here(error))
     if as_json:
         from grantkeeper.server.wire import fields as told
 
         answer({"error": error.code, "error_description": error.text, "hint": error.hint, **told(error)})
+
+
+def hint_here(error: GrantkeeperError) -> str:
+    """The error's hint, at a terminal, where nobody sees the header that the service sends beside it."""
+    if "Retry-After" not in error.hint:
+        return error.hint
+    if isinstance(error, IssuerUnavailable):
+        return "Try again later. If it lasts: can the issuer's address be reached, or does its emulator run?"
+    return "Try again later."
 
 
 def answer(value: Any) -> None:
@@ -158,11 +167,17 @@ def secret_from(file: Path | None, what: str) -> str:
                 say(f"paste the {what} and press Enter")
             value = sys.stdin.readline()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"the {what} cannot be read: {type(error).__name__}") from error
+        # Not the file's name: it may be the secret itself, given where a file belongs.
+        raise InvalidRequest(f"the {what} cannot be read: {reason(error)}") from error
     value = value.strip()
     if not value:
         raise InvalidRequest(f"no {what} came on standard input", hint=f"Pipe the {what} in, or name a file.")
     return value
+
+
+def reason(error: Exception) -> str:
+    """Why a file could not be read, in the system's words where it has some."""
+    return getattr(error, "strerror", None) or type(error).__name__
 
 
 def settings(*, need_clients: bool = False) -> "Settings":
@@ -232,9 +247,11 @@ __all__ = [
     "exit_status",
     "fields",
     "hint",
+    "hint_here",
     "keeper",
     "lines",
     "plain",
+    "reason",
     "say",
     "secret_from",
     "settings",

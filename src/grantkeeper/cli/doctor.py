@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grantkeeper.cli.common import FAILED, HUMAN, OK, Manner, answer, settings
+from grantkeeper.cli.common import FAILED, HUMAN, OK, Manner, answer, hint_here, settings
 from grantkeeper.errors import GrantkeeperError, HttpFailed, SealBroken, SettingsInvalid
 
 if TYPE_CHECKING:
@@ -314,7 +314,7 @@ async def _issuer(found: "Settings", client: "Client") -> AsyncIterator[Finding]
         elif skew is not None:
             yield Finding("clock", Verdict.OK, "our clock agrees with the issuer's")
     except (GrantkeeperError, HttpFailed) as error:
-        hint = error.hint if isinstance(error, GrantkeeperError) else ""
+        hint = hint_here(error) if isinstance(error, GrantkeeperError) else ""
         yield Finding("issuer", Verdict.WRONG, f"{client.issuer}: {error}", hint)
     finally:
         close: Callable[[], object] | None = getattr(http, "close", None)

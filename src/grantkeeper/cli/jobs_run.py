@@ -5,6 +5,7 @@ import importlib
 import os
 import signal
 import sys
+import traceback
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,15 +111,45 @@ def load(name: str) -> "Mapping[str, Definition]":
     # As `python -m` has it: what lies where the command is given.
     if (here := os.fspath(Path.cwd())) not in sys.path:
         sys.path.insert(0, here)
+    found = _imported(module)
     try:
-        found: Any = importlib.import_module(module)
         if attribute:
             found = getattr(found, attribute)
         return collected(found)
-    except ModuleNotFoundError as error:
-        raise InvalidRequest(f"there is no module {error.name}; run this where it can be imported") from error
     except (AttributeError, ValueError) as error:
         raise InvalidRequest(str(error)) from error
+
+
+def _imported(module: str) -> Any:
+    """
+    The module of that name.
+
+    Raises:
+        InvalidRequest: It is not there, needs something that is not, or does not run to its end.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise InvalidRequest(
+                f"the module {module} imports {error.name}, which is not installed here",
+                hint=f"Install what {module} needs into the environment that grantkeeper runs in.",
+            ) from error
+        meant = module.removesuffix(".py").replace("/", ".")
+        raise InvalidRequest(
+            f"there is no module {module}",
+            hint="Run this where it can be imported."
+            if meant == module
+            else f"A module is named, not its file: --app {meant}",
+        ) from error
+    except Exception as error:
+        # Of the way to it only the last stop: the rest is Python's own. A syntax error says its place itself.
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        place = "" if isinstance(error, SyntaxError) else f" ({at.filename}:{at.lineno})"
+        raise InvalidRequest(
+            f"the module {module} cannot be imported: {type(error).__name__}: {error}{place}",
+            hint="Mend it; `python -c 'import MODULE'` shows the whole way there.",
+        ) from error
 
 
 async def _work(worker: "Worker", definitions: "Mapping[str, Definition]", grace: int) -> int:

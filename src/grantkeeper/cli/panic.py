@@ -18,6 +18,7 @@ from grantkeeper.cli.common import (
     answer,
     fields,
     hint,
+    reason,
     say,
     settings,
     with_store,
@@ -150,7 +151,8 @@ def verify(report: Path, /, *, jwks: Path | None = None, manner: Manner = HUMAN)
             keys = with_store(ours)
         found = verified(report, keys)
     except (OSError, msgspec.MsgspecError) as error:
-        raise InvalidRequest(f"the file cannot be read: {type(error).__name__}") from error
+        which = getattr(error, "filename", None) or jwks or report
+        raise InvalidRequest(f"{which} cannot be read: {reason(error)}") from error
     except ReportWrong as error:
         if manner.json:
             answer({"genuine": False, "why": str(error)})

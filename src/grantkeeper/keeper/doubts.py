@@ -126,7 +126,9 @@ class Restored:
         if at != self._means.restored_at:
             self._means.restored_at = at
             self._cache.clear()
-            self._means.tell("restored", level=logging.WARNING, at=at)
+            # Long known, and no news, to who opens the database later.
+            level = logging.WARNING if self._reading is not None else logging.INFO
+            self._means.tell("restored", level=level, at=at)
 
     def heard(self, kind: str, row_id: str) -> None:
         """Listen to the feed."""
