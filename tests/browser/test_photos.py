@@ -85,5 +85,6 @@ def test_from_sign_in_to_before_and_after(photos: Stage, page: Page) -> None:
     page.get_by_text("Leave", exact=True).click()
     page.get_by_role("button", name="Forget me").click()
     expect(page.get_by_role("link", name="Sign in with Google")).to_be_visible()
-    assert [] == [path for path in (photos.folder / "photos").iterdir() if path.is_dir()]
+    left = [path for path in (photos.folder / "photos").rglob("*") if path.parent != photos.folder / "photos"]
+    assert [] == left
     assert [] == complaints
