@@ -46,7 +46,8 @@ def init(*, manner: Manner = HUMAN) -> int:
         _create(here / CONFIG, TEMPLATE.format(clients=_clients_line(here)))
         made.append(CONFIG)
     found = settings()
-    if not found.keys.exists():
+    new_keys = not found.keys.exists()
+    if new_keys:
         if _has_grants(found):
             raise SettingsInvalid(
                 [f"the database has grants, and {_named(found.keys, here)} that opens them is not there"],
@@ -55,11 +56,11 @@ def init(*, manner: Manner = HUMAN) -> int:
         now = adapters.clock(found).now()
         generate_keys(found.keys, found.keys_wrapped_by, name=f"{now:%Y-%m-%d}", now=now)
         made.append(_named(found.keys, here))
-        _migrate()
-        sealer = adapters.sealer(found)
+    _migrate()
+    if new_keys:
+        sealer, now = adapters.sealer(found), adapters.clock(found).now()
         # Whoever comes with other keys is foreign here from now on.
         with_store(lambda store: take_over(store, sealer, now))
-    _migrate()
     if manner.json:
         answer({"made": made, "database": "migrated", "keys": str(found.keys)})
         return OK
@@ -106,8 +107,7 @@ def serve(*, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, manner
 
     if workers < 1:
         raise InvalidRequest("--workers must be 1 or more")
-    if not 0 <= port <= 65535:
-        raise InvalidRequest("--port must be 0 to 65535")
+    _check_port(port)
     return run(settings(need_clients=True), host=host, port=port, workers=workers)
 
 
@@ -134,11 +134,9 @@ def emulator(
         What ID tokens name as issuer, where a verifier insists on Google's.
     """
     from grantkeeper.emulator.runner import listen, run_on
-    from grantkeeper.errors import InvalidRequest
     from grantkeeper.server.serve import listening
 
-    if not 0 <= port <= 65535:
-        raise InvalidRequest("--port must be 0 to 65535")
+    _check_port(port)
     if issuer is not None:
         _check_issuer(issuer)
     if clock_file is not None:
@@ -154,6 +152,13 @@ def emulator(
 
     run_on(listener, address, clock_file, issuer, ready)
     return OK
+
+
+def _check_port(port: int) -> None:
+    from grantkeeper.errors import InvalidRequest
+
+    if not 0 <= port <= 65535:
+        raise InvalidRequest("--port must be 0 to 65535")
 
 
 def _check_issuer(issuer: str) -> None:

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from grantkeeper.errors import GrantkeeperError, SettingsInvalid, StoreUnavailable
+from grantkeeper.errors import GrantkeeperError, SealBroken, SettingsInvalid, StoreUnavailable
 from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.seals import wrapped_under
 from grantkeeper.model import KeyKind, Node
@@ -200,7 +200,7 @@ class Nodes:
             named = ", ".join(map(str, sorted(under)))
             raise SettingsInvalid(
                 [f"keys.json opens nothing in the database, whose grants are sealed under {named}"],
-                hint="Give this node the keys.json that sealed the database; nothing was changed.",
+                hint=SealBroken.advice,
             )
         in_use = sealer.wrap_in_use
         assert in_use is not None, "without a mark it is the file's own"
