@@ -1,8 +1,7 @@
 """The schema in PostgreSQL: made and migrated alike, by one of many, and refused where it is not ours."""
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import asyncpg
@@ -14,7 +13,6 @@ from grantkeeper.adapters.postgres_schema import describe_schema, migrate, migra
 from grantkeeper.adapters.postgres_steps import NAMES, SQL
 from grantkeeper.adapters.schema import Migration, fresh_schema, migrations
 from grantkeeper.errors import SettingsInvalid, StoreUnavailable
-from tests.postgres import PostgresServer, database_of
 
 pytestmark = pytest.mark.anyio
 
@@ -174,126 +172,6 @@ async def test_tables_of_another_program_are_left_alone(
     await store.close()
 
     assert 0 == await connection.fetchval("SELECT count(*) FROM grants")
-
-
-# -- plans ------------------------------------------------------------------------------------------
-
-WHOLE = {
-    "any_row",
-    "index_versions",
-    "callers",
-    "signing_keys",
-    "living_nodes",
-    "sweep_nodes",
-    "sweep_leases",
-    "sweep_paces",
-    "sweep_pauses",
-    "count_jobs",
-}
-"""These read a whole table: a small one, or on purpose (`index_versions`, `count_jobs`)."""
-
-SMALL = {"callers", "signing_keys", "nodes", "marks", "feed", "pulse", "leases", "paces", "pauses"}
-
-
-@pytest.fixture(scope="module")
-def filled_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
-    """A database with some thousand rows in each table that grows."""
-    with postgres_server.database(template=migrated_template) as url:
-        postgres_server.execute(FILL, database_of(url))
-        yield url
-
-
-FILL = """
-INSERT INTO grants (id, client_id, issuer, sub, created_at, state, identity_source, "user", requested,
-    granted, data_key, generation, lookups, revocation_due, revocation_attempts, email_index, index_version,
-    keep_alive_at, uncertain_since, version)
-SELECT lpad(n::text, 36, '0'), 'client ' || n % 2, 'https://issuer.example', 'sub ' || n, n,
-    (ARRAY['active', 'active', 'active', 'needs_consent', 'revoked'])[n % 5 + 1], 'answer',
-    'user ' || n, '', '', 'key', 1, '', CASE WHEN n % 500 = 4 THEN n END, 0, decode(md5(n::text), 'hex'), 1,
-    n, CASE WHEN n % 500 = 0 THEN n END, 1
-FROM generate_series(1, 20000) AS n;
-INSERT INTO tokens SELECT id, 'key', 'box', 1, '', 1, created_at FROM grants;
-INSERT INTO jobs (id, name, grant_id, created_at, parameters, scopes, caller, batch, job_key, state, attempts,
-    outages, due_at, steps, done, total, ordered, keep_until, version)
-SELECT lpad(n::text, 36, '0'), 'name ' || n % 3, lpad((n % 1000 + 1)::text, 36, '0'), n, '{}', '',
-    'caller ' || n % 7, 'batch ' || n % 100, n,
-    (ARRAY['done', 'done', 'done', 'done', 'queued', 'waiting', 'parked', 'failed'])[n % 8 + 1], 1, 0, n, 0,
-    0, 0, CASE WHEN n % 500 = 4 THEN 'resume' END, n, 1
-FROM generate_series(1, 20000) AS n;
-INSERT INTO erased_jobs SELECT n FROM generate_series(1, 20000) AS n;
-INSERT INTO redemptions (code_hash, client_id, owner, state, created_at, keep_until, key_hash, fingerprint,
-    claimed_until, data_key, index_version)
-SELECT sha256(n::text::bytea), 'client', 'owner', 'done', n, n, sha256(('k' || n)::bytea), '', now(), 'key', 1
-FROM generate_series(1, 20000) AS n;
-INSERT INTO once SELECT 'kind', n::text::bytea, '', n FROM generate_series(1, 20000) AS n;
-INSERT INTO audit (at, name, detail) SELECT n, 'name', '{}' FROM generate_series(1, 20000) AS n;
-INSERT INTO changes (kind, id) SELECT 'grant', n FROM generate_series(1, 20000) AS n;
-ANALYZE;
-"""
-
-
-def scanned(plan: object) -> list[str]:
-    """The tables that a plan reads from end to end, or sorts by reading more than a page."""
-    found: list[str] = []
-    stack: list[object] = [plan]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, list):
-            stack += node
-        elif isinstance(node, dict):
-            if node.get("Node Type") == "Seq Scan":
-                found.append(str(node["Relation Name"]))
-            stack += [value for value in node.values() if isinstance(value, dict | list)]
-    return found
-
-
-async def planned(url: str, name: str) -> object:
-    """How a statement is done, planned for any value, as a prepared one is in the end."""
-    connection = await asyncpg.connect(
-        url, statement_cache_size=0, server_settings={"plan_cache_mode": "force_generic_plan"}
-    )
-    try:
-        await connection.execute(f"PREPARE it AS {SQL[name]}")
-        count = await connection.fetchval(
-            "SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'it'"
-        )
-        values = ", ".join(["NULL"] * count)
-        explained = await connection.fetchval(
-            f"EXPLAIN (FORMAT JSON) EXECUTE it{f'({values})' if count else ''}"
-        )
-    finally:
-        await connection.close()
-    return json.loads(explained)
-
-
-@pytest.mark.parametrize("name", sorted(set(SQL) - WHOLE - {"notify"}))
-async def test_a_statement_reads_no_table_from_end_to_end(filled_url: str, name: str) -> None:
-    """
-    None of a table that grows.
-    """
-    assert set() == set(scanned(await planned(filled_url, name))) - SMALL
-
-
-@pytest.mark.parametrize(
-    ("name", "index"),
-    [
-        ("jobs_of_grant_id", "jobs_grant"),
-        ("jobs_of_batch", "jobs_batch"),
-        ("jobs_of_caller", "jobs_caller"),
-        ("jobs_of_name", "jobs_name"),
-        ("jobs_of_state", "jobs_state"),
-        ("queued_of", "jobs_grant"),
-        ("wake_jobs", "jobs_grant"),
-        ("ordered_jobs", "jobs_ordered"),
-        ("due_jobs", "jobs_due"),
-        ("sweep_jobs", "jobs_end"),
-    ],
-)
-async def test_jobs_are_found_along_their_index(filled_url: str, name: str, index: str) -> None:
-    """
-    And not among all jobs in order of id.
-    """
-    assert index in json.dumps(await planned(filled_url, name))
 
 
 def test_the_schema_files_agree_on_their_first_migration() -> None:

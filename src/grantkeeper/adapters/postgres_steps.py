@@ -91,10 +91,19 @@ SQL = {name: text for name, (text, _) in _NUMBERED.items()}
 NAMES = {name: names for name, (_, names) in _NUMBERED.items()}
 """The names of a statement's values, in their order, for those that name them."""
 
+JOBS_AT_ONCE = 2000
+"""
+Jobs that one statement changes: a grant may have any number, and none may make a commit of its grant last
+longer than a statement is given.
+"""
+
 # -- the steps of a commit ----------------------------------------------------------------------
 
+Single = Insert | Replace | Delete | PutToken | DropTokens | Settle | Release | Note
+"""Steps that are one statement, though `Delete` needs others before it."""
 
-def statement(step: Step) -> tuple[str, Row, str | None]:
+
+def statement(step: Single) -> tuple[str, Row, str | None]:
     """
     The statement of *step*, its values, and what it means that it changed nothing.
 
@@ -121,8 +130,6 @@ def statement(step: Step) -> tuple[str, Row, str | None]:
             return "release_lease", (lease.name, lease.version, lease.owner), None
         case Note(event):
             return "append_events", events_columns([event]), None
-        case WakeJobs(grant_id):
-            return "wake_jobs", (grant_id,), None
         case _:
             assert_never(step)
 
@@ -139,7 +146,7 @@ async def commit(work: PostgresWork, steps: Sequence[Step]) -> None:
     Raises:
         StoreConflict: A step's condition does not hold.
     """
-    if len(steps) == 1 and not isinstance(steps[0], Delete):
+    if len(steps) == 1 and not isinstance(steps[0], Delete | WakeJobs):
         name, values, failed = statement(steps[0])
         if not await work.write(name, *values) and failed is not None:
             raise StoreConflict(failed)
@@ -147,15 +154,28 @@ async def commit(work: PostgresWork, steps: Sequence[Step]) -> None:
 
     async def body(connection: Connection) -> None:
         for step in steps:
+            if isinstance(step, WakeJobs):
+                await _in_parts(work, connection, "wake_jobs", "parked_of", step.grant_id)
+                continue
             if isinstance(step, Delete):
                 # So that the next statement sees the jobs of whoever was just adding some.
                 await work.rows(connection, "lock_grant", step.grant_id)
+                await _in_parts(work, connection, "erase_jobs", "all_of", step.grant_id)
             name, values, failed = statement(step)
             if not await work.rows(connection, name, *values) and failed is not None:
                 raise StoreConflict(failed)
 
     if steps:
         await work.transaction("commit", body)
+
+
+async def _in_parts(
+    work: PostgresWork, connection: Connection, change: str, found: str, grant_id: str
+) -> None:
+    """Do *change* to the jobs that *found* finds of a grant, and locks."""
+    ids = [job_id for (job_id,) in await work.rows(connection, found, grant_id)]
+    for first in range(0, len(ids), JOBS_AT_ONCE):
+        await work.rows(connection, change, ids[first : first + JOBS_AT_ONCE])
 
 
 def told(steps: Iterable[Step]) -> bool:

@@ -34,17 +34,10 @@ INSERT INTO changes (kind, id) SELECT 'grant', id FROM saved RETURNING 1;
 -- name: lock_grant
 SELECT FROM grants WHERE id = $1 FOR UPDATE;
 
--- The jobs would go with it by themselves; here their ids are kept, and they are locked in order.
+-- Its jobs are erased before: they would go with it by themselves, and their ids with them.
 -- name: delete_grant
-WITH gone AS (DELETE FROM grants WHERE id = $1 AND version = $2 RETURNING id),
-mine AS (
-    SELECT jobs.id FROM jobs JOIN gone ON gone.id = jobs.grant_id ORDER BY jobs.id FOR UPDATE OF jobs
-),
-jobless AS (DELETE FROM jobs USING mine WHERE jobs.id = mine.id RETURNING jobs.id),
-kept AS (INSERT INTO erased_jobs (id) SELECT id FROM jobless ON CONFLICT DO NOTHING),
-told AS (INSERT INTO changes (kind, id) SELECT 'grant', id FROM gone RETURNING 1),
-jobs_told AS (INSERT INTO changes (kind, id) SELECT 'job', id FROM jobless)
-SELECT * FROM told;
+WITH gone AS (DELETE FROM grants WHERE id = $1 AND version = $2 RETURNING id)
+INSERT INTO changes (kind, id) SELECT 'grant', id FROM gone RETURNING 1;
 
 -- Locked in order of id, so that two nodes that stamp the same grants cannot wait for each other. What
 -- a crash of the database loses of stamps is not worth a wait for its disk.

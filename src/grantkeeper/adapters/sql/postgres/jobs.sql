@@ -2,6 +2,9 @@
 -- fits every filter of a listing that is not NULL.
 -- A change and its line of the change feed are one statement. Whoever locks a grant and jobs locks the
 -- grant first, and jobs in order of id.
+-- Jobs of one state come and go by the thousand between two counts of the database's, so a plan may
+-- take many for none. What changes many has their ids in an array, never in a join: a join of two sides
+-- that seem to be empty compares each with each.
 
 -- The grants are locked against being deleted. In order of their keys, so that two who add the same
 -- cannot wait for each other.
@@ -82,19 +85,21 @@ SELECT {job} FROM saved;
 SELECT {job} FROM jobs WHERE ordered IS NOT NULL ORDER BY id LIMIT $1;
 
 -- name: jobs_told
-WITH mine AS (
-    SELECT jobs.id, jobs.version FROM unnest($1::text[], $2::bigint[]) AS given (id, version)
-    JOIN jobs ON jobs.id = given.id AND jobs.version = given.version
-    WHERE ordered IS NOT NULL
-    ORDER BY jobs.id FOR NO KEY UPDATE OF jobs
-)
-UPDATE jobs SET ordered = NULL FROM mine WHERE jobs.id = mine.id AND jobs.version = mine.version;
+WITH given AS (SELECT * FROM unnest($1::text[], $2::bigint[]) AS pairs (id, version) ORDER BY id)
+UPDATE jobs SET ordered = NULL WHERE id = ANY (ARRAY (
+    SELECT mine.id FROM given CROSS JOIN LATERAL (
+        SELECT jobs.id FROM jobs WHERE id = given.id AND version = given.version AND ordered IS NOT NULL
+        FOR NO KEY UPDATE
+    ) AS mine
+));
 
 -- name: due_jobs
 SELECT {job} FROM jobs WHERE state = 'waiting' AND due_at <= $1 ORDER BY due_at, id LIMIT $2;
 
 -- name: queued_of
-SELECT {job} FROM jobs WHERE grant_id = $1 AND state = 'queued' ORDER BY id LIMIT $2;
+SELECT {job} FROM jobs
+WHERE (grant_id, state, id) > ($1, 'queued', '') AND (grant_id, state, id) < ($1, 'queued', '~')
+ORDER BY grant_id, state, id LIMIT $2;
 
 -- name: count_jobs
 SELECT state, count(*) FROM jobs GROUP BY state;
@@ -102,18 +107,28 @@ SELECT state, count(*) FROM jobs GROUP BY state;
 -- name: count_jobs_of_batch
 SELECT state, count(*) FROM jobs WHERE batch = $1 GROUP BY state;
 
+-- name: parked_of
+SELECT id FROM jobs
+WHERE (grant_id, state, id) > ($1, 'parked', '') AND (grant_id, state, id) < ($1, 'parked', '~')
+ORDER BY grant_id, state, id FOR NO KEY UPDATE;
+
 -- Resumed even if it was never submitted: the engine submits what it does not know.
 -- name: wake_jobs
-WITH parked AS (
-    SELECT id FROM jobs WHERE grant_id = $1 AND state = 'parked' ORDER BY id FOR NO KEY UPDATE
-),
-woken AS (
+WITH woken AS (
     UPDATE jobs SET
         state = 'queued', ordered = 'resume', reason = NULL, note = NULL, due_at = NULL, version = version + 1
-    FROM parked WHERE jobs.id = parked.id AND state = 'parked'
-    RETURNING jobs.id
+    WHERE id = ANY ($1::text[])
+    RETURNING id
 )
 INSERT INTO changes (kind, id) SELECT 'job', id FROM woken ORDER BY id;
+
+-- name: all_of
+SELECT id FROM jobs WHERE grant_id = $1 ORDER BY id FOR UPDATE;
+
+-- name: erase_jobs
+WITH gone AS (DELETE FROM jobs WHERE id = ANY ($1::text[]) RETURNING id),
+kept AS (INSERT INTO erased_jobs (id) SELECT id FROM gone ON CONFLICT DO NOTHING)
+INSERT INTO changes (kind, id) SELECT 'job', id FROM gone ORDER BY id;
 
 -- name: erased_jobs
 SELECT id FROM erased_jobs ORDER BY id LIMIT $1;
