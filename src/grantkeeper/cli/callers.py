@@ -201,21 +201,29 @@ def revoke(caller: str, /, *, manner: Manner = HUMAN) -> int:
     caller
         Its name or id.
     """
+    from grantkeeper.model import ENDED, JobState
+    from grantkeeper.ports import JobQuery
+
     now = _now()
 
-    async def end(store: "Store") -> "Caller | None":
+    async def end(store: "Store") -> "tuple[Caller | None, bool]":
         ended = await store.revoke_caller(caller, now)
-        if ended is not None and ended.revoked_at == now:
+        if ended is None:
+            return None, False
+        if ended.revoked_at == now:
             await store.append([_event("caller.revoked", ended, now)])
-        return ended
+        asked = [await store.jobs(JobQuery(caller=ended.id, state=state, limit=1)) for state in JobState]
+        return ended, any(found and found[0].state not in ENDED for found in asked)
 
-    ended = with_store(end)
+    ended, asks = with_store(end)
     if ended is None:
         raise InvalidRequest(f"there is no caller {caller}", hint="grantkeeper callers list shows them.")
     if manner.json:
         answer(_shape(ended))
     else:
         say(f"revoked the caller {ended.name}")
+        if asks:
+            hint(f"What it asked for goes on: grantkeeper jobs cancel --caller {ended.id} ends its jobs.")
     return OK
 
 

@@ -14,8 +14,10 @@ from grantkeeper.cli.common import (
     fields,
     hint,
     plain,
+    say,
     table,
 )
+from grantkeeper.cli.jobs_many import ALL, CANCEL, RETRY, Change, Which, for_each, page, states
 from grantkeeper.errors import InvalidRequest
 
 if TYPE_CHECKING:
@@ -29,10 +31,7 @@ EVERY = 0.5
 
 def list_jobs(
     *,
-    grant: str | None = None,
-    job: str | None = None,
-    state: str | None = None,
-    batch: str | None = None,
+    which: Which = ALL,
     limit: int = 100,
     cursor: str | None = None,
     watch: Flag = False,
@@ -43,14 +42,6 @@ def list_jobs(
 
     Parameters
     ----------
-    grant
-        Only of this grant.
-    job
-        Only of this name.
-    state
-        Only queued, running, waiting, parked, failed, done or cancelled ones; failed are the dead letters.
-    batch
-        Only those that were made together under this id.
     limit
         How many at most, up to 1000.
     cursor
@@ -65,9 +56,7 @@ def list_jobs(
         raise InvalidRequest("--watch is for people; a program lists again, or watches one job")
 
     async def look(keeper: "Calls") -> "JobPage":
-        return await keeper.jobs.list(
-            grant=grant, job=job, state=state, batch=batch, limit=limit, cursor=cursor
-        )
+        return await page(keeper, which, limit=limit, cursor=cursor)
 
     async def follow(keeper: "Calls") -> "JobPage":
         return await follow_page(lambda: look(keeper), Screen(), every=EVERY)
@@ -109,29 +98,46 @@ def show(job: str, /, *, watch: Flag = False, manner: Manner = HUMAN) -> int:
     return {JobState.DONE: OK, JobState.PARKED: CONSENT_NEEDED}.get(found.state, FAILED)
 
 
-def retry(job: str, /, *, manner: Manner = HUMAN) -> int:
+def retry(job_id: str | None = None, /, *, which: Which = ALL, manner: Manner = HUMAN) -> int:
     """
     Let a job go on now that failed, waits or is parked; what was done is not done again.
 
+    Without an id, all that fit are: the failed ones, unless --state says waiting or parked.
+
     Parameters
     ----------
-    job
+    job_id
         The job's id.
     """
-    _tell(ask(lambda keeper: keeper.jobs.retry(job)), manner)
-    return OK
+    return _change(RETRY, job_id, which, manner)
 
 
-def cancel(job: str, /, *, manner: Manner = HUMAN) -> int:
+def cancel(job_id: str | None = None, /, *, which: Which = ALL, manner: Manner = HUMAN) -> int:
     """
     End a job; one that runs stops at its next step.
 
+    Without an id, all that fit and have not ended are.
+
     Parameters
     ----------
-    job
+    job_id
         The job's id.
     """
-    _tell(ask(lambda keeper: keeper.jobs.cancel(job)), manner)
+    return _change(CANCEL, job_id, which, manner)
+
+
+def _change(change: Change, job_id: str | None, which: Which, manner: Manner) -> int:
+    if job_id is not None:
+        if which != ALL:
+            raise InvalidRequest("give the id of one job, or say which ones, not both")
+        _tell(ask(lambda keeper: change.one(keeper, job_id)), manner)
+        return OK
+    wanted = states(change, which)
+    count = ask(lambda keeper: for_each(keeper, change, which, wanted, quiet=manner.json))
+    if manner.json:
+        answer({change.done: count})
+    else:
+        say(f"{change.done} {count} job{'' if count == 1 else 's'}")
     return OK
 
 

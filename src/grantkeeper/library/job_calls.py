@@ -136,10 +136,23 @@ class LocalJobs(JobCalls):
         batch: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
+        asked_by: str | None = None,
     ) -> JobPage:
+        """
+        A page of jobs, filtered.
+
+        Args:
+            asked_by: Only those of this caller, by its name or id.
+        """
         found, next_cursor = await self._carry(
             lambda core: core.jobs.list(
-                grant=grant, job=job, state=state, batch=batch, limit=limit, cursor=cursor
+                grant=grant,
+                job=job,
+                state=state,
+                batch=batch,
+                asked_by=asked_by,
+                limit=limit,
+                cursor=cursor,
             )
         )
         return JobPage(tuple(found), next_cursor)

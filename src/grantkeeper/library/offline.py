@@ -82,6 +82,7 @@ class Offline:
         job: str | None = None,
         state: str | None = None,
         batch: str | None = None,
+        asked_by: str | None = None,
         limit: int = 100,
         cursor: str | None = None,
         caller: Caller | None = None,
@@ -91,8 +92,11 @@ class Offline:
 
         A page may be shorter than *limit* where the caller's rule leaves some out.
 
+        Args:
+            asked_by: Only those of a caller, by its name or id; for our own people.
+
         Raises:
-            InvalidRequest: *state*, *limit* or *cursor* is wrong.
+            InvalidRequest: *state*, *asked_by*, *limit* or *cursor* is wrong.
         """
         if not 1 <= limit <= MOST_LISTED:
             raise InvalidRequest(f"limit must be 1 to {MOST_LISTED}")
@@ -102,11 +106,15 @@ class Offline:
             raise InvalidRequest(f"state must be one of {', '.join(JobState)}") from None
         if cursor is not None and not _is_id(cursor):
             raise InvalidRequest("cursor must be the next_cursor of the page before")
+        if caller is not None:
+            asked_by = caller.id
+        elif asked_by is not None:
+            asked_by = await self._caller(asked_by)
         query = JobQuery(
             grant_id=grant,
             name=job,
             state=wanted,
-            caller=None if caller is None else caller.id,
+            caller=asked_by,
             batch=batch,
             after=cursor or "",
             limit=limit + 1,
@@ -167,6 +175,17 @@ class Offline:
     async def count(self, *, batch: str | None = None) -> Mapping[JobState, int]:
         """How many jobs there are of each state, of a batch or of all; it reads them all."""
         return await self._core.store.count_jobs(batch=batch)
+
+    async def _caller(self, name_or_id: str) -> str:
+        """The id of a caller; of those of one name, the one that lives, or else the newest."""
+        known = [one for one in await self._core.store.callers() if name_or_id in (one.id, one.name)]
+        if not known:
+            raise InvalidRequest(
+                f"there is no caller {name_or_id}", hint="grantkeeper callers list shows them."
+            )
+        return max(
+            known, key=lambda one: (one.id == name_or_id, one.revoked_at is None, one.created_at, one.id)
+        ).id
 
     async def _seen(self, job_id: str, caller: Caller | None) -> Job:
         if not _is_id(job_id):

@@ -55,5 +55,8 @@ ORDER BY place;
 -- name: events
 SELECT seq, {event} FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2;
 
+-- Compared as a whole, so that no plan walks along all events until it has met a page of those few.
 -- name: events_of_caller
-SELECT seq, {event} FROM audit WHERE seq > $1 AND caller = $3 ORDER BY seq LIMIT $2;
+SELECT seq, {event} FROM audit
+WHERE (caller, seq) > ($3, $1) AND (caller, seq) < ($3, 9223372036854775807) AND caller IS NOT NULL
+ORDER BY caller, seq LIMIT $2;

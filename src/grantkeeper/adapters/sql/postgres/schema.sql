@@ -163,6 +163,8 @@ CREATE TABLE audit (
     detail TEXT COLLATE "C" NOT NULL
 );
 
+CREATE INDEX audit_caller ON audit (caller, seq) WHERE caller IS NOT NULL;
+
 -- Processes at work, and until when nobody doubts that they live.
 CREATE TABLE nodes (
     id TEXT COLLATE "C" NOT NULL PRIMARY KEY,

@@ -148,6 +148,8 @@ CREATE TABLE audit (
     detail TEXT NOT NULL
 ) STRICT;
 
+CREATE INDEX audit_caller ON audit (caller, seq) WHERE caller IS NOT NULL;
+
 -- Processes at work, and until when nobody doubts that they live.
 CREATE TABLE nodes (
     id TEXT NOT NULL PRIMARY KEY,
