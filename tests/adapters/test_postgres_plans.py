@@ -47,11 +47,11 @@ SELECT lpad(n::text, 36, '0'), 'client ' || n % 2, 'https://issuer.example', 'su
 FROM generate_series(1, 20000) AS n;
 INSERT INTO tokens SELECT id, 'key', 'box', 1, '', 1, created_at FROM grants;
 INSERT INTO jobs (id, name, grant_id, created_at, parameters, scopes, caller, batch, job_key, state, attempts,
-    outages, due_at, steps, done, total, ordered, keep_until, version)
+    outages, due_at, steps, done, total, ordered, keep_until, seal_key, version)
 SELECT lpad(n::text, 36, '0'), 'name ' || n % 3, lpad((n % 1000 + 1)::text, 36, '0'), n, '{}', '',
     'caller ' || n % 7, 'batch ' || n % 100, n,
     (ARRAY['done', 'done', 'done', 'done', 'queued', 'waiting', 'parked', 'failed'])[n % 8 + 1], 1, 0, n, 0,
-    0, 0, CASE WHEN n % 500 = 4 THEN 'resume' END, n, 1
+    0, 0, CASE WHEN n % 500 = 4 THEN 'resume' END, n, CASE WHEN n % 500 = 5 THEN 'key'::bytea END, 1
 FROM generate_series(1, 20000) AS n;
 INSERT INTO erased_jobs SELECT n FROM generate_series(1, 20000) AS n;
 INSERT INTO redemptions (code_hash, client_id, owner, state, created_at, keep_until, key_hash, fingerprint,
@@ -126,6 +126,7 @@ async def test_a_statement_reads_no_table_from_end_to_end(filled_url: str, name:
         ("due_jobs", "jobs_due"),
         ("sweep_jobs", "jobs_end"),
         ("events_of_caller", "audit_caller"),
+        ("data_keys_of_jobs", "jobs_sealed"),
     ],
 )
 async def test_few_are_found_along_their_index(filled_url: str, name: str, index: str) -> None:
@@ -161,8 +162,8 @@ SELECT n, 'name', '2', n, '{{}}', '', 'done', 1, 0, 0, 0, 0, 1 FROM generate_ser
 
 NEW = f"""
 INSERT INTO jobs (id, name, grant_id, created_at, parameters, scopes, state, attempts, outages, due_at, steps,
-    done, total, ordered, keep_until, version)
-SELECT g || '-' || state || '-' || n, 'name', g, n, '{{}}', '', state, 1, 0, n, 0, 0, 0, 'resume', n, 1
+    done, total, ordered, keep_until, seal_key, version)
+SELECT g || '-' || state || '-' || n, 'name', g, n, '{{}}', '', state, 1, 0, n, 0, 0, 0, 'resume', n, 'old', 1
 FROM generate_series(1, {MANY}) AS n, unnest(ARRAY['1', '3']) AS g,
     unnest(ARRAY['queued', 'parked', 'waiting', 'failed']) AS state;
 INSERT INTO erased_jobs SELECT '1-failed-' || n FROM generate_series(1, {MANY}) AS n;
@@ -192,7 +193,7 @@ def ids(state: str, count: int) -> list[str]:
 def literal(value: object) -> str:
     """As SQL has it."""
     if isinstance(value, list):
-        return f"ARRAY[{', '.join(map(literal, value))}]"
+        return f"'{{{', '.join(map(str, value))}}}'"
     return repr(value)
 
 
@@ -219,6 +220,7 @@ def handled(plan: object) -> int:
         ("ordered_jobs", [PART]),
         ("due_jobs", [MANY, PART]),
         ("sweep_jobs", [MANY, PART]),
+        ("rewrap_jobs", [ids("parked", PART), ["old"] * PART, ["new"] * PART]),
         ("drop_erased", [ids("failed", PART)]),
     ],
 )

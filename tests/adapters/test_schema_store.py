@@ -313,6 +313,7 @@ def test_every_statement_uses_an_index(tmp_path: Path, name: str) -> None:
         ("ordered_jobs", "jobs_ordered"),
         ("due_jobs", "jobs_due"),
         ("events_of_caller", "audit_caller"),
+        ("data_keys_of_jobs", "jobs_sealed"),
     ],
 )
 def test_a_listing_is_driven_by_its_own_index_and_never_sorts(tmp_path: Path, name: str, index: str) -> None:

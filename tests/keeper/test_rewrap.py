@@ -14,9 +14,9 @@ from grantkeeper.keeper.outcomes import owner_of
 from grantkeeper.keeper.rewrap import JOURNAL, Progress, Rewrapper, prove
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.keeper.sessions import OWNER
-from grantkeeper.model import KeyKind
+from grantkeeper.model import KeyKind, seal_owner
 from grantkeeper.ports import Replace, SealContext
-from grantkeeper.testing.records import a_redemption, a_signing_key
+from grantkeeper.testing.records import a_job, a_redemption, a_signing_key
 from tests.keeper.rotation_kit import (
     RotatingIssuer,
     a_core,
@@ -86,7 +86,7 @@ async def test_grants_move_while_they_are_refreshed_and_no_token_is_lost(
 
 async def test_every_kind_moves() -> None:
     """
-    Redemptions and signing keys too; what each was bound to stays what it is bound to.
+    Redemptions, signing keys and jobs too; what each was bound to stays what it is bound to.
     """
     store, keys = MemoryStore(), two_keys()
     old, new = KeysetSealer(old_alone(keys)), KeysetSealer(new_alone(keys))
@@ -95,7 +95,9 @@ async def test_every_kind_moves() -> None:
     signing = replace(a_signing_key(), data_key=old.new_key("", OWNER))
     await store.claim(redemption, seconds=30)
     await store.add_signing_key(signing)
-    await fill(store, old_alone(keys), 3)
+    (grant, *_) = await fill(store, old_alone(keys), 3)
+    job, seal_key = a_job(), old.new_key("", seal_owner(a_job().id))
+    await store.add_jobs([replace(job, grant_id=grant, seal_key=seal_key)])
     work = means(store, keys)
     work.sealer.use(keys.wrap_keys[0].id, None)
     before = await prove(work)
@@ -103,14 +105,22 @@ async def test_every_kind_moves() -> None:
     after = await prove(work, journal=[old.new_key("", "entry"), b"damaged"])
     (key,) = await store.data_keys(KeyKind.REDEMPTION)
     (signs,) = await store.signing_keys()
+    works = await store.job(job.id)
+    address = SealContext("", seal_owner(job.id), "address")
     context = SealContext("client.example", owner_of(code.hex()), "outcome done")
 
-    assert {"grant": 3, "redemption": 1, "signing_key": 1} == before.under(keys.wrap_keys[1].id) == done.moved
+    assert (
+        {"grant": 3, "redemption": 1, "signing_key": 1, "job": 1}
+        == before.under(keys.wrap_keys[1].id)
+        == done.moved
+    )
     assert {JOURNAL: 1} == after.under(keys.wrap_keys[1].id)
     assert {JOURNAL: 1} == after.under(0)
-    assert {"grant": 3, "redemption": 1, "signing_key": 1} == after.under(keys.wrap_keys[0].id)
+    assert {"grant": 3, "redemption": 1, "signing_key": 1, "job": 1} == after.under(keys.wrap_keys[0].id)
     assert "x" == new.unseal(key.wrapped, new.seal(key.wrapped, "x", context), context)
     assert new.seal(signs.data_key, "x", SealContext("", OWNER, "signing key k"))
+    assert works is not None and works.seal_key is not None
+    assert "x" == new.unseal(works.seal_key, old.seal(seal_key, "x", address), address)
 
 
 class Halting(MemoryStore):

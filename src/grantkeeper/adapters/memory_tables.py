@@ -252,6 +252,8 @@ class Tables:
                 found = [(one.code_hash.hex(), one.client_id, one.data_key) for one in held]
             case KeyKind.SIGNING_KEY:
                 found = [(key.kid, "", key.data_key) for key in self.signing_keys.values()]
+            case KeyKind.JOB:
+                found = [(job.id, "", job.seal_key) for job in self.jobs.values()]
         return [
             DataKey(kind, what, client_id, wrapped)
             for what, client_id, wrapped in found
@@ -269,6 +271,9 @@ class Tables:
                 claim.redemption = replace(claim.redemption, data_key=wrapped)
             case KeyKind.SIGNING_KEY:
                 self.signing_keys[key.id] = replace(self.signing_keys[key.id], data_key=wrapped)
+            case KeyKind.JOB:
+                job = self.jobs[key.id]
+                self.jobs[key.id] = replace(job, seal_key=wrapped, version=job.version + 1)
 
 
 def _woken(job: Job) -> Job:

@@ -213,6 +213,7 @@ DATA_KEYS = {
     KeyKind.GRANT: ("data_keys_of_grants", "rewrap_grants"),
     KeyKind.REDEMPTION: ("data_keys_of_redemptions", "rewrap_redemptions"),
     KeyKind.SIGNING_KEY: ("data_keys_of_signing_keys", "rewrap_signing_keys"),
+    KeyKind.JOB: ("data_keys_of_jobs", "rewrap_jobs"),
 }
 """The statements that find and replace the wrapped keys of a kind."""
 

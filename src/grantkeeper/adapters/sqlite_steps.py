@@ -291,6 +291,7 @@ DATA_KEYS = {
     KeyKind.GRANT: ("data_keys_of_grants", "rewrap_grant"),
     KeyKind.REDEMPTION: ("data_keys_of_redemptions", "rewrap_redemption"),
     KeyKind.SIGNING_KEY: ("data_keys_of_signing_keys", "rewrap_signing_key"),
+    KeyKind.JOB: ("data_keys_of_jobs", "rewrap_job"),
 }
 """The statements that find and replace the wrapped keys of a kind."""
 

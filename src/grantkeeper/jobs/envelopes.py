@@ -3,7 +3,7 @@ Addresses that open something by themselves, closed for as long as a job's code 
 
 What a step returns stands in the engine's tables, and a resumable upload's address is written to without
 any token. So a job gets it closed, and only its own requests open it again. The key is the job's: it stands
-in its row, goes with it, and is not moved to newer wrapping keys; an upload that no longer opens begins anew.
+in its row and goes with it. An upload whose address no longer opens begins anew.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Final
 
 from grantkeeper.errors import SealBroken
 from grantkeeper.jobs.row import Row
+from grantkeeper.model import seal_owner
 from grantkeeper.ports import SealContext, Sealer
 
 PREFIX: Final = "closed:"
@@ -66,7 +67,7 @@ class Envelopes:
 
     @property
     def _owner(self) -> str:
-        return f"job:{self._row.job.id}"
+        return seal_owner(self._row.job.id)
 
     @property
     def _context(self) -> SealContext:

@@ -20,7 +20,7 @@ from grantkeeper.keeper.means import Means
 from grantkeeper.keeper.outcomes import owner_of
 from grantkeeper.keeper.seals import Seals, wrapped_under
 from grantkeeper.keeper.sessions import OWNER
-from grantkeeper.model import DataKey, Grant, KeyKind
+from grantkeeper.model import DataKey, Grant, KeyKind, seal_owner
 from grantkeeper.ports import Replace
 
 PAGE = 500
@@ -82,6 +82,8 @@ def bound_to(key: DataKey) -> tuple[str, str]:
             return key.client_id, owner_of(key.id)
         case KeyKind.SIGNING_KEY:
             return "", OWNER
+        case KeyKind.JOB:
+            return "", seal_owner(key.id)
 
 
 class Rewrapper:

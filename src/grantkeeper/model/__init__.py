@@ -15,7 +15,7 @@ from grantkeeper.model.caller import AuditEvent, Caller, Permission
 from grantkeeper.model.client import Client, Endpoints, Provider, Source
 from grantkeeper.model.grant import Grant, GrantState, IdentitySource, Reason, Sealed, StoredToken, Waiting
 from grantkeeper.model.identity import Identity, Profile, Subject
-from grantkeeper.model.job import ENDED, Job, JobState, Order
+from grantkeeper.model.job import ENDED, Job, JobState, Order, seal_owner
 from grantkeeper.model.keys import DataKey, JournalEntry, JournalKind, KeyKind, SigningKey
 from grantkeeper.model.nodes import (
     REFRESH_LEASES,
@@ -75,4 +75,5 @@ __all__ = [
     "Subject",
     "Token",
     "Waiting",
+    "seal_owner",
 ]

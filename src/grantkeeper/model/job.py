@@ -87,3 +87,8 @@ class Job:
     keep_until: datetime | None = None
     seal_key: bytes | None = field(default=None, repr=False)
     version: int = 1
+
+
+def seal_owner(job_id: str) -> str:
+    """What a job's `seal_key`, and all that is sealed with it, is bound to."""
+    return f"job:{job_id}"

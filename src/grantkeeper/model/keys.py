@@ -1,4 +1,4 @@
-"""What has a data key of its own beside a grant: signing keys, and answers that wait in a journal."""
+"""What has a data key of its own: grants, signing keys, jobs, and answers that wait in a journal."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +13,7 @@ class KeyKind(StrEnum):
     GRANT = "grant"
     REDEMPTION = "redemption"
     SIGNING_KEY = "signing_key"
+    JOB = "job"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class DataKey:
     A wrapped data key and what it belongs to.
 
     Attributes:
-        id: Grant id, code hash in hex, or ``kid``.
-        client_id: Empty for a signing key, which belongs to no client.
+        id: Grant id, code hash in hex, ``kid``, or job id.
+        client_id: Empty for a signing key or a job, which belong to no client.
     """
 
     kind: KeyKind

@@ -8,10 +8,10 @@ import pytest
 
 from grantkeeper.lifecycle import keep_alive_at
 from grantkeeper.model import DataKey, Grant, GrantState, KeyKind, Lease
-from grantkeeper.ports import Release, Replace, Settle, Store
+from grantkeeper.ports import JobQuery, Release, Replace, Settle, Store
 from grantkeeper.testing.conformance_base import SHORT, Conformance, saved
 from grantkeeper.testing.conformance_rest import heard, named
-from grantkeeper.testing.records import NOW, a_grant, a_node, a_redemption, a_signing_key
+from grantkeeper.testing.records import NOW, a_grant, a_job, a_node, a_redemption, a_signing_key, job_id
 
 MOMENT = timedelta(microseconds=1)
 
@@ -122,6 +122,9 @@ class DataKeyStoreConformance(Conformance):
         await store.claim(a_redemption(b"\xfd", data_key=None), seconds=30)
         await store.add_signing_key(a_signing_key("b"))
         await store.add_signing_key(a_signing_key("a"))
+        await saved(store, a_grant())
+        await store.add_jobs([a_job(2, seal_key=b"two"), a_job(1, seal_key=b"one"), a_job(3)])
+        jobs = await store.data_keys(KeyKind.JOB)
         redemptions = await store.data_keys(KeyKind.REDEMPTION)
 
         assert [
@@ -132,23 +135,30 @@ class DataKeyStoreConformance(Conformance):
         assert [DataKey(KeyKind.SIGNING_KEY, kid, "", b"signing data key") for kid in ("a", "b")] == (
             await store.data_keys(KeyKind.SIGNING_KEY)
         )
+        assert [DataKey(KeyKind.JOB, job_id(n), "", key) for n, key in ((1, b"one"), (2, b"two"))] == jobs
+        assert jobs[1:] == await store.data_keys(KeyKind.JOB, after=job_id(1), limit=1)
 
     async def test_a_rewrapped_key_takes_the_place_of_the_one_that_was_read(self, store: Store) -> None:
         """
-        Of every kind, and only while it is still as it was read. A grant gets a new version and no change.
+        Of every kind, and only while it is still as it was read. A grant and a job get a new version, and
+        no change is told.
         """
         (mine,) = await saved(store, a_grant())
         await store.claim(a_redemption(b"code"), seconds=30)
         await store.add_signing_key(a_signing_key())
+        await store.add_jobs([a_job(1, seal_key=b"old"), a_job(2)])
         place = await store.last_change()
         keys = [key for kind in KeyKind for key in await store.data_keys(kind)]
         done = await store.rewrap([(key, b"new") for key in keys])
         again = await store.rewrap([(key, b"newer") for key in keys])
         now = await store.get(mine.id)
 
-        assert (3, 0) == (done, again)
+        assert (4, 0) == (done, again)
         assert replace(mine, data_key=b"new", version=mine.version + 1) == now
-        assert [b"new"] * 3 == [key.wrapped for kind in KeyKind for key in await store.data_keys(kind)]
+        assert [(b"new", 2), (None, 1)] == [
+            (job.seal_key, job.version) for job in await store.jobs(JobQuery())
+        ]
+        assert [b"new"] * 4 == [key.wrapped for kind in KeyKind for key in await store.data_keys(kind)]
         assert [] == await heard(store, place)
 
     async def test_index_versions_are_counted_and_found(self, store: Store) -> None:

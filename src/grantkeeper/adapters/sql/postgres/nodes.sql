@@ -53,6 +53,9 @@ WHERE code_hash > decode($1, 'hex') AND data_key IS NOT NULL ORDER BY code_hash 
 -- name: data_keys_of_signing_keys
 SELECT kid, '', data_key FROM signing_keys WHERE kid > $1 ORDER BY kid LIMIT $2;
 
+-- name: data_keys_of_jobs
+SELECT id, '', seal_key FROM jobs WHERE id > $1 AND seal_key IS NOT NULL ORDER BY id LIMIT $2;
+
 -- Rows are locked in order of their keys, so that two who do the same cannot wait for each other.
 -- name: rewrap_grants
 WITH changed AS (
@@ -78,6 +81,16 @@ RETURNING 1;
 UPDATE signing_keys SET data_key = c.new
 FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS c (id, old, new)
 WHERE kid = c.id AND data_key = c.old
+RETURNING 1;
+
+-- Without a join, as all that changes many jobs.
+-- name: rewrap_jobs
+UPDATE jobs SET seal_key = ($3::bytea[])[array_position($1::text[], id)], version = version + 1
+WHERE id = ANY (ARRAY (
+    SELECT id FROM jobs
+    WHERE id = ANY ($1::text[]) AND seal_key = ($2::bytea[])[array_position($1::text[], id)]
+    ORDER BY id FOR NO KEY UPDATE
+))
 RETURNING 1;
 
 -- Only what has hashes counts.

@@ -32,6 +32,9 @@ WHERE code_hash > unhex(?1) AND data_key IS NOT NULL ORDER BY code_hash LIMIT ?2
 -- name: data_keys_of_signing_keys
 SELECT kid, '', data_key FROM signing_keys WHERE kid > ?1 ORDER BY kid LIMIT ?2;
 
+-- name: data_keys_of_jobs
+SELECT id, '', seal_key FROM jobs WHERE id > ?1 AND seal_key IS NOT NULL ORDER BY id LIMIT ?2;
+
 -- name: rewrap_grant
 UPDATE grants SET data_key = ?3, version = version + 1 WHERE id = ?1 AND data_key = ?2;
 
@@ -40,6 +43,9 @@ UPDATE redemptions SET data_key = ?3 WHERE code_hash = unhex(?1) AND data_key = 
 
 -- name: rewrap_signing_key
 UPDATE signing_keys SET data_key = ?3 WHERE kid = ?1 AND data_key = ?2;
+
+-- name: rewrap_job
+UPDATE jobs SET seal_key = ?3, version = version + 1 WHERE id = ?1 AND seal_key = ?2;
 
 -- Only what has hashes counts.
 -- name: index_versions

@@ -208,6 +208,7 @@ CREATE UNIQUE INDEX jobs_key ON jobs (grant_id, name, job_key, coalesce(caller, 
 CREATE INDEX jobs_ordered ON jobs (id) WHERE ordered IS NOT NULL;
 CREATE INDEX jobs_due ON jobs (due_at, id) WHERE state = 'waiting';
 CREATE INDEX jobs_end ON jobs (keep_until) WHERE state IN ('failed', 'done', 'cancelled');
+CREATE INDEX jobs_sealed ON jobs (id) WHERE seal_key IS NOT NULL;
 
 -- Jobs that are gone, and which the engine may still know.
 CREATE TABLE erased_jobs (
