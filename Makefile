@@ -22,7 +22,7 @@ export PYTHON UV WORKERS
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-whole test-ground test-pythons check bench bench-large race chaos docs lock clean FORCE
+.PHONY: help demo test test-whole test-ground test-pythons coverage check bench bench-large race chaos docs lock clean FORCE
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | \
@@ -35,7 +35,11 @@ test: test-whole $(if $(TESTS),,test-ground test-pythons) ## Run the suite again
 
 test-whole: $(TEST)/.made $(BUILD)/node/.made
 	tools/bootstrap tests
-	tools/test whole $(TEST) $(TESTS)
+	tools/test whole $(TEST) $(or $(TESTS),--ignore=tests/ground)
+
+coverage: $(TEST)/.made $(BUILD)/node/.made ## Run the suite under coverage, processes that it starts included
+	tools/bootstrap tests
+	tools/test coverage $(TEST) $(TESTS)
 
 test-ground: $(TEST)/.made | test-whole
 	tools/test ground $(TEST)

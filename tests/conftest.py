@@ -41,6 +41,24 @@ def same_logging() -> Iterator[None]:
         each.setLevel(level)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def patient_postgres() -> Iterator[None]:
+    """
+    Stores on PostgreSQL wait for a machine that stands still.
+
+    How long they wait in life is less than some machines do. A test of that sets it anew; services in
+    processes of their own, and waits for locks, are as they are in life.
+    """
+    from grantkeeper.adapters import postgres_connect
+    from grantkeeper.adapters.postgres_pool import PostgresPool
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgres_connect, "COMMAND_SECONDS", 25.0)
+        patch.setitem(postgres_connect.SESSION, "statement_timeout", "20000")
+        patch.setitem(PostgresPool.__init__.__kwdefaults__, "wait_seconds", 60.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> "Iterator[PostgresServer]":
     """One PostgreSQL for all tests of this worker; a test that stops or slows it starts its own."""
