@@ -315,7 +315,19 @@ def test_help_names_every_chore():
     )
 
     assert offered - {"help", "clean"} == explained
-    assert {"demo", "test", "check", "bench", "race", "chaos", "docs", "lock", "clean", "help"} == offered
+    assert {
+        "demo",
+        "test",
+        "coverage",
+        "check",
+        "bench",
+        "race",
+        "chaos",
+        "docs",
+        "lock",
+        "clean",
+        "help",
+    } == offered
 
 
 @pytest.mark.parametrize(
