@@ -18,6 +18,7 @@ from grantkeeper.model import (
     StoredToken,
     Subject,
     Token,
+    seal_owner,
 )
 from grantkeeper.secret import AccessToken, SessionToken
 from tests.ground.support import NOW, client
@@ -129,3 +130,10 @@ def test_a_record_in_a_log_shows_no_key_box_or_person(record):
 
     for hidden in ("box", "wrapped", "hash=", "b'hash'", "look-up", "indexed mail", "hush", "print=", "Ada"):
         assert hidden not in shown
+
+
+def test_what_a_job_seals_is_bound_to_that_job():
+    """
+    By its id, and by a word that no grant's id begins with: the same id elsewhere opens nothing.
+    """
+    assert "job:01950000-0000-7000-8000-000000000001" == seal_owner("01950000-0000-7000-8000-000000000001")
