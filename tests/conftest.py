@@ -49,13 +49,12 @@ def patient_postgres() -> Iterator[None]:
     How long they wait in life is less than some machines do. A test of that sets it anew; services in
     processes of their own, and waits for locks, are as they are in life.
     """
-    from grantkeeper.adapters import postgres_connect
-    from grantkeeper.adapters.postgres_pool import PostgresPool
+    from grantkeeper.adapters import postgres_connect, postgres_pool
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(postgres_connect, "COMMAND_SECONDS", 25.0)
         patch.setitem(postgres_connect.SESSION, "statement_timeout", "20000")
-        patch.setitem(PostgresPool.__init__.__kwdefaults__, "wait_seconds", 60.0)
+        patch.setattr(postgres_pool, "WAIT_SECONDS", 60.0)
         yield
 
 

@@ -47,11 +47,10 @@ class PostgresPool:
         connecting: Callable[[], Awaitable[Connection]],
         *,
         most: int = MOST,
-        wait_seconds: float = WAIT_SECONDS,
     ) -> None:
         self._connecting = connecting
         self._most = most
-        self._wait_seconds = wait_seconds
+        self._wait_seconds = WAIT_SECONDS
         self._idle: list[_Idle] = []
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._open = 0
