@@ -212,8 +212,9 @@ def revoke(caller: str, /, *, manner: Manner = HUMAN) -> int:
             return None, False
         if ended.revoked_at == now:
             await store.append([_event("caller.revoked", ended, now)])
-        asked = [await store.jobs(JobQuery(caller=ended.id, state=state, limit=1)) for state in JobState]
-        return ended, any(found and found[0].state not in ENDED for found in asked)
+        going_on = [state for state in JobState if state not in ENDED]
+        asked = [await store.jobs(JobQuery(caller=ended.id, state=state, limit=1)) for state in going_on]
+        return ended, any(asked)
 
     ended, asks = with_store(end)
     if ended is None:
