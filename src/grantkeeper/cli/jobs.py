@@ -116,7 +116,7 @@ def cancel(job_id: str | None = None, /, *, which: Which = ALL, manner: Manner =
     """
     End a job; one that runs stops at its next step.
 
-    Without an id, all that fit and have not ended are.
+    Without an id, all that fit and are not done are, failed ones too: those can be retried no more then.
 
     Parameters
     ----------

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from grantkeeper.library.job_calls import JobPage
     from grantkeeper.model import JobDescription
 
-PAGE: Final = 1000
-AT_ONCE: Final = 20
+PAGE: Final = 20
+"""Jobs that are changed at once."""
 
 
 @Parameter(name="*")
@@ -67,10 +67,10 @@ class Change:
     until_none: bool
 
 
-_GOING_ON: Final = ("queued", "running", "waiting", "parked", "failed")
+_NOT_DONE: Final = ("queued", "running", "waiting", "parked", "failed")
 
 CANCEL: Final = Change(
-    "cancelled", lambda keeper, job_id: keeper.jobs.cancel(job_id), _GOING_ON, _GOING_ON, until_none=True
+    "cancelled", lambda keeper, job_id: keeper.jobs.cancel(job_id), _NOT_DONE, _NOT_DONE, until_none=True
 )
 RETRY: Final = Change(
     "retried",
@@ -141,10 +141,8 @@ async def for_each(
         before = count
         for state in states:
             async for ids in _pages(keeper, replace(which, state=state)):
-                for first in range(0, len(ids), AT_ONCE):
-                    part = ids[first : first + AT_ONCE]
-                    count += sum(await asyncio.gather(*(_done(keeper, change, one) for one in part)))
-                    screen.show([f"{change.done} {count}"])
+                count += sum(await asyncio.gather(*(_done(keeper, change, one) for one in ids)))
+                screen.show([f"{change.done} {count}"])
         if not change.until_none:
             break
     screen.wipe()

@@ -107,6 +107,7 @@ SELECT state, count(*) FROM jobs GROUP BY state;
 -- name: count_jobs_of_batch
 SELECT state, count(*) FROM jobs WHERE batch = $1 GROUP BY state;
 
+-- What is to be woken, and what is to be erased: locked, for the two that are given the ids in parts.
 -- name: parked_of
 SELECT id FROM jobs
 WHERE (grant_id, state, id) > ($1, 'parked', '') AND (grant_id, state, id) < ($1, 'parked', '~')
