@@ -61,6 +61,23 @@ def test_all_that_a_caller_asked_for_ends(
     assert "jobs cancel" not in again.err
 
 
+def test_a_name_means_the_caller_that_lives(installed: Command, put: Put) -> None:
+    """
+    One that was revoked and had the name before is meant by its id, or where no other has the name now.
+    """
+    old = installed("callers", "create", "photos", "--json").json["id"]
+    installed("callers", "revoke", "photos")
+    put(1, caller=old)
+    alone = installed("jobs", "list", "--caller", "photos", "--json").json["jobs"]
+    put(2, caller=installed("callers", "create", "photos", "--json").json["id"])
+    by_name = installed("jobs", "list", "--caller", "photos", "--json").json["jobs"]
+    by_id = installed("jobs", "list", "--caller", old, "--json").json["jobs"]
+
+    assert [[job_id(1)], [job_id(2)], [job_id(1)]] == [
+        [job["id"] for job in listed] for listed in (alone, by_name, by_id)
+    ]
+
+
 def test_what_changes_meanwhile_stops_nobody(
     installed: Command, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
