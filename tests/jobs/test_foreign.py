@@ -1,7 +1,8 @@
 """What Google answers to its own clients, and to others, is what it would be as an answer to ours."""
 
+import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -167,10 +168,10 @@ async def test_a_quota_that_googles_client_meets_is_everybodys_business(
 
 
 async def test_what_works_for_googles_client_ends_a_growing_pause(
-    open_town: Opener, google_emulator: GoogleEmulator
+    open_town: Opener, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
-    Its answers are not ours to see: that the job is done says it.
+    Its answers are not ours to see: that the job returned says it, and who sees it done sees that too.
     """
     google = google_emulator
 
@@ -183,6 +184,13 @@ async def test_what_works_for_googles_client_ends_a_growing_pause(
     town = await open_town(work)
     grant = await town.signed_in()
     store, key = town.worker._parts.means.store, f"api:drive:{grant}"
+    forget = store.forget_pauses
+
+    async def slowly(keys: Sequence[str]) -> None:
+        await asyncio.sleep(0.1)
+        await forget(keys)
+
+    monkeypatch.setattr(store, "forget_pauses", slowly)
     await store.pause(key, seconds=0.001)
     seen = set(await store.pauses([key]))
     done = await town.run(work, grant)

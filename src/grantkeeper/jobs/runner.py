@@ -183,6 +183,8 @@ class Runner:
         return result if len(result) <= KEPT_LARGEST else b'"(too large to be kept)"'
 
     async def _done(self, work: Work, definition: Definition, result: bytes) -> None:
+        # First of all: who sees that it is done sees what followed from it too.
+        await work.session.worked()
         now = self._means.clock.now()
         await work.row.change(
             patient=True,
@@ -196,7 +198,6 @@ class Runner:
             ended_at=now,
             keep_until=now + definition.keep,
         )
-        await work.session.worked()
         self.ended[JobState.DONE] += 1
         self._means.tell("job.done", job=work.row.job.id, name=definition.name, steps=work.recorded)
 

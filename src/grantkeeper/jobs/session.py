@@ -182,7 +182,7 @@ class UserSession:
         return failure
 
     async def worked(self) -> None:
-        """The job is done: so other clients' requests after a pause were answered."""
+        """The job returned: so other clients' requests after a pause were answered."""
         await self._helped(self._over)
 
     # -- the way of one -------------------------------------------------------------------------
