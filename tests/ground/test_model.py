@@ -1,6 +1,7 @@
 """The records' few properties, and that none of them shows what it must not."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -18,6 +19,7 @@ from grantkeeper.model import (
     StoredToken,
     Subject,
     Token,
+    caller_meant,
     seal_owner,
 )
 from grantkeeper.secret import AccessToken, SessionToken
@@ -79,6 +81,40 @@ def test_a_rule_allows_what_it_names_and_nothing_else():
     assert not narrow.may(Permission.REDEEM)
     assert narrow.sees("default")
     assert not narrow.sees("other")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("photos", "new"),
+        ("old", "old"),
+        ("gone", "gone"),
+        ("twins", "twins"),
+        ("away", "later"),
+        ("none", None),
+    ],
+)
+def test_a_name_means_the_living_and_an_id_whoever_has_it(word, meant):
+    """
+    A name can be used again after its caller was revoked; an id never.
+    """
+
+    def known(key, name, day, revoked=None):
+        return replace(caller(), id=key, name=name, created_at=NOW + timedelta(day), revoked_at=revoked)
+
+    callers = [
+        known("old", "photos", 1, NOW),
+        known("new", "photos", 2),
+        known("gone", "photos", 3, NOW),
+        known("earlier", "away", 1, NOW),
+        known("later", "away", 2, NOW),
+        known("twins", "drive", 1, NOW),
+        known("other", "twins", 2),
+    ]
+
+    found = caller_meant(callers, word)
+
+    assert meant == (None if found is None else found.id)
 
 
 def test_a_token_is_read_in_one_visible_way():

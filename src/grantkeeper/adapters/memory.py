@@ -38,6 +38,7 @@ from grantkeeper.model import (
     SigningKey,
     StoredToken,
     Subject,
+    caller_meant,
 )
 from grantkeeper.ports import GrantQuery, Step
 
@@ -275,11 +276,7 @@ class MemoryStore(MemoryJobs):
 
     async def revoke_caller(self, name_or_id: str, at: datetime) -> Caller | None:
         self._open()
-        caller = self._tables.callers.get(name_or_id) or max(
-            (caller for caller in self._tables.callers.values() if caller.name == name_or_id),
-            key=lambda caller: (caller.revoked_at is None, caller.created_at, caller.id),
-            default=None,
-        )
+        caller = caller_meant(self._tables.callers.values(), name_or_id)
         if caller is not None and caller.revoked_at is None:
             caller = replace(caller, revoked_at=at)
             self._tables.callers[caller.id] = caller

@@ -131,6 +131,7 @@ def change(
     never_expires
         It does not end by itself any more.
     """
+    from grantkeeper.model import caller_meant
     from grantkeeper.protocol.scopes import asked
 
     for words, given, lifted in (
@@ -157,7 +158,7 @@ def change(
         )
 
     async def save(store: "Store") -> "tuple[Caller, Caller]":
-        old = _living(await store.callers(), name)
+        old = _living(caller_meant(await store.callers(), name), name)
         new = replace(old, **changes)
         await store.change_caller(new)
         await store.append([_event("caller.changed", new, now, changed=" ".join(sorted(changes)))])
@@ -176,14 +177,12 @@ def change(
     return OK
 
 
-def _living(callers: "list[Caller]", name: str) -> "Caller":
-    """The caller of that id or name whose access has not ended."""
-    fits = [one for one in callers if name in (one.id, one.name)]
-    living = [one for one in fits if one.revoked_at is None]
-    if not living:
-        state = "is revoked" if fits else "does not exist"
+def _living(caller: "Caller | None", name: str) -> "Caller":
+    """*caller*, if there is one and its access has not ended."""
+    if caller is None or caller.revoked_at is not None:
+        state = "does not exist" if caller is None else "is revoked"
         raise InvalidRequest(f"the caller {name} {state}", hint="grantkeeper callers list shows them.")
-    return next((one for one in living if one.id == name), living[0])
+    return caller
 
 
 def _said(rule: object) -> str:

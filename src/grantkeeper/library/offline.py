@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from grantkeeper.errors import GrantNotFound, InvalidRequest, JobNotFound
 from grantkeeper.jobs.desk import Desk
 from grantkeeper.jobs.telling import described
-from grantkeeper.model import AuditEvent, Caller, Job, JobDescription, JobState, QueuedJob
+from grantkeeper.model import AuditEvent, Caller, Job, JobDescription, JobState, QueuedJob, caller_meant
 from grantkeeper.ports import JobQuery
 
 if TYPE_CHECKING:
@@ -177,15 +177,13 @@ class Offline:
         return await self._core.store.count_jobs(batch=batch)
 
     async def _caller(self, name_or_id: str) -> str:
-        """The id of a caller; of those of one name, the one that lives, or else the newest."""
-        known = [one for one in await self._core.store.callers() if name_or_id in (one.id, one.name)]
-        if not known:
+        """The id of the caller that is meant."""
+        meant = caller_meant(await self._core.store.callers(), name_or_id)
+        if meant is None:
             raise InvalidRequest(
                 f"there is no caller {name_or_id}", hint="grantkeeper callers list shows them."
             )
-        return max(
-            known, key=lambda one: (one.id == name_or_id, one.revoked_at is None, one.created_at, one.id)
-        ).id
+        return meant.id
 
     async def _seen(self, job_id: str, caller: Caller | None) -> Job:
         if not _is_id(job_id):

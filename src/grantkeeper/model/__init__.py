@@ -11,7 +11,7 @@ from grantkeeper.model.answers import (
     Session,
     Token,
 )
-from grantkeeper.model.caller import AuditEvent, Caller, Permission
+from grantkeeper.model.caller import AuditEvent, Caller, Permission, caller_meant
 from grantkeeper.model.client import Client, Endpoints, Provider, Source
 from grantkeeper.model.grant import Grant, GrantState, IdentitySource, Reason, Sealed, StoredToken, Waiting
 from grantkeeper.model.identity import Identity, Profile, Subject
@@ -75,5 +75,6 @@ __all__ = [
     "Subject",
     "Token",
     "Waiting",
+    "caller_meant",
     "seal_owner",
 ]

@@ -1,6 +1,6 @@
 """Who asks, and what was done for whom."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -45,6 +45,15 @@ class Caller:
     def sees(self, client: str) -> bool:
         """Whether the rules allow the client of that settings name."""
         return not self.clients or client in self.clients
+
+
+def caller_meant(callers: Iterable[Caller], name_or_id: str) -> Caller | None:
+    """The one that a name or id means: an id before a name, a living one before a revoked, the newest."""
+    return max(
+        (one for one in callers if name_or_id in (one.id, one.name)),
+        key=lambda one: (one.id == name_or_id, one.revoked_at is None, one.created_at, one.id),
+        default=None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
