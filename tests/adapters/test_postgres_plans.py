@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from grantkeeper.adapters.postgres_steps import SQL
+from grantkeeper.adapters.records import JOB
 from tests.postgres import PostgresServer, database_of
 
 pytestmark = pytest.mark.anyio
@@ -182,6 +183,29 @@ def stale_url(
         yield url
 
 
+GRANTS = f"""
+ALTER TABLE grants SET (autovacuum_enabled = off);
+ALTER TABLE redemptions SET (autovacuum_enabled = off);
+INSERT INTO grants (id, client_id, issuer, sub, created_at, state, identity_source, requested, granted,
+    data_key, generation, lookups, revocation_attempts, index_version, version)
+SELECT n, 'client', 'https://issuer.example', n, n, 'active', 'answer', '', '', 'old', 1, '', 0, 1, 1
+FROM generate_series(1, {MANY}) AS n;
+INSERT INTO redemptions (code_hash, client_id, owner, state, created_at, keep_until, fingerprint,
+    claimed_until, data_key, index_version)
+SELECT decode(lpad(n::text, 4, '0'), 'hex'), 'client', 'owner', 'done', n, n, '', now(), 'old', 1
+FROM generate_series(1, {MANY}) AS n;
+"""
+
+
+@pytest.fixture(scope="module")
+def regrown_url(postgres_server: PostgresServer, migrated_template: str) -> Iterator[str]:
+    """A database with many grants and redemptions, counted when it had none."""
+    with postgres_server.database(template=migrated_template) as url:
+        for text in (GRANTS, "DELETE FROM grants", "DELETE FROM redemptions", "ANALYZE", GRANTS):
+            postgres_server.execute(text, database_of(url))
+        yield url
+
+
 REMOVED = ("Rows Removed by Filter", "Rows Removed by Join Filter", "Rows Removed by Index Recheck")
 
 
@@ -193,7 +217,7 @@ def ids(state: str, count: int) -> list[str]:
 def literal(value: object) -> str:
     """As SQL has it."""
     if isinstance(value, list):
-        return f"'{{{', '.join(map(str, value))}}}'"
+        return f"'{{{', '.join('NULL' if one is None else str(one) for one in value)}}}'"
     return repr(value)
 
 
@@ -232,13 +256,58 @@ async def test_many_are_handled_once_though_they_were_thought_to_be_none(
 
     A plan is made from what the database counted some time ago; jobs of a state come and go by the thousand.
     """
-    connection = await asyncpg.connect(stale_url, statement_cache_size=0)
+    # Each with each is nine millions; a part with each, more than half a million.
+    assert PART <= handled(await done(stale_url, name, values, mode)) < 20 * MANY
+
+
+async def done(url: str, name: str, values: list[object], mode: str) -> object:
+    """How a statement is done with these values, and then undone."""
+    connection = await asyncpg.connect(url, statement_cache_size=0)
     try:
         await connection.execute(f"SET plan_cache_mode = {mode}; PREPARE it AS {SQL[name]}; BEGIN")
         given = ", ".join(literal(value) for value in values)
         explained = await connection.fetchval(f"EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE it({given})")
     finally:
         await connection.close()
+    return json.loads(explained)
 
-    # Each with each is nine millions; a part with each, more than half a million.
-    assert PART <= handled(json.loads(explained)) < 20 * MANY
+
+NUMBERS = list(range(1, PART + 1))
+CODES = [f"{n:04}" for n in NUMBERS]
+COLUMNS: dict[str, object] = {
+    "name": "name",
+    "created_at": 1,
+    "parameters": "p",
+    "scopes": "s",
+    "state": "queued",
+    "attempts": 0,
+    "outages": 0,
+    "steps": 0,
+    "done": 0,
+    "total": 0,
+    "version": 1,
+}
+"""Of a new job that the database wants to have."""
+
+JOBS = [NUMBERS if column in ("id", "grant_id") else [COLUMNS.get(column)] * PART for column in JOB]
+
+
+@pytest.mark.parametrize("mode", ["force_custom_plan", "force_generic_plan"])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("touch_grants", [NUMBERS, NUMBERS]),
+        ("rewrap_grants", [NUMBERS, ["old"] * PART, ["new"] * PART]),
+        ("rewrap_redemptions", [CODES, ["old"] * PART, ["new"] * PART]),
+        ("add_jobs", JOBS),
+    ],
+)
+async def test_a_part_of_many_is_found_though_the_table_was_thought_to_be_empty(
+    regrown_url: str, name: str, values: list[object], mode: str
+) -> None:
+    """
+    After a table was emptied and filled again, nobody compares a part of it with all of it.
+    """
+    plan = await done(regrown_url, name, values, mode)
+
+    assert PART <= handled(plan) < 20 * MANY

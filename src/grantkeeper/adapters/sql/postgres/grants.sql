@@ -42,13 +42,13 @@ INSERT INTO changes (kind, id) SELECT 'grant', id FROM gone RETURNING 1;
 -- Locked in order of id, so that two nodes that stamp the same grants cannot wait for each other. What
 -- a crash of the database loses of stamps is not worth a wait for its disk.
 -- name: touch_grants
-WITH stamps AS (
-    SELECT g.id, s.at FROM unnest($1::text[], $2::bigint[]) AS s (id, at) JOIN grants AS g ON g.id = s.id
-    WHERE g.used_at IS NULL OR g.used_at < s.at
-    ORDER BY g.id FOR NO KEY UPDATE OF g
-),
-calm AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true))
-UPDATE grants SET used_at = greatest(used_at, stamps.at) FROM stamps, calm WHERE grants.id = stamps.id;
+UPDATE grants SET used_at = greatest(used_at, ($2::bigint[])[array_position($1::text[], id)])
+WHERE (SELECT set_config('synchronous_commit', 'off', true)) = 'off' AND id = ANY (ARRAY (
+    SELECT id FROM grants
+    WHERE id = ANY ($1::text[])
+        AND (used_at IS NULL OR used_at < ($2::bigint[])[array_position($1::text[], id)])
+    ORDER BY id FOR NO KEY UPDATE
+));
 
 -- name: put_token
 INSERT INTO tokens ({token}) VALUES ({token_marks})

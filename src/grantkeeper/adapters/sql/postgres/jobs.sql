@@ -9,12 +9,14 @@
 -- The grants are locked against being deleted. In order of their keys, so that two who add the same
 -- cannot wait for each other.
 -- name: add_jobs
-WITH added AS (
+WITH given AS (
+    SELECT * FROM unnest({job_arrays}) AS given ({job}) ORDER BY grant_id, name, job_key, caller, batch, id
+),
+added AS (
     INSERT INTO jobs ({job})
-    SELECT given.* FROM unnest({job_arrays}) AS given ({job})
-    JOIN grants ON grants.id = given.grant_id
-    ORDER BY given.grant_id, given.name, given.job_key, given.caller, given.batch, given.id
-    FOR KEY SHARE OF grants
+    SELECT given.* FROM given CROSS JOIN LATERAL (
+        SELECT FROM grants WHERE grants.id = given.grant_id FOR KEY SHARE
+    ) AS held
     ON CONFLICT DO NOTHING
     RETURNING id
 )

@@ -56,34 +56,36 @@ SELECT kid, '', data_key FROM signing_keys WHERE kid > $1 ORDER BY kid LIMIT $2;
 -- name: data_keys_of_jobs
 SELECT id, '', seal_key FROM jobs WHERE id > $1 AND seal_key IS NOT NULL ORDER BY id LIMIT $2;
 
--- Rows are locked in order of their keys, so that two who do the same cannot wait for each other.
+-- What changes many has their keys in arrays, never in a join (see jobs.sql), and locks the rows in order of
+-- their keys, so that two who do the same cannot wait for each other.
 -- name: rewrap_grants
-WITH changed AS (
-    SELECT g.id, c.old, c.new FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS c (id, old, new)
-    JOIN grants AS g ON g.id = c.id WHERE g.data_key = c.old
-    ORDER BY g.id FOR NO KEY UPDATE OF g
-)
-UPDATE grants SET data_key = changed.new, version = version + 1 FROM changed
-WHERE grants.id = changed.id AND grants.data_key = changed.old
+UPDATE grants SET data_key = ($3::bytea[])[array_position($1::text[], id)], version = version + 1
+WHERE id = ANY (ARRAY (
+    SELECT id FROM grants
+    WHERE id = ANY ($1::text[]) AND data_key = ($2::bytea[])[array_position($1::text[], id)]
+    ORDER BY id FOR NO KEY UPDATE
+))
 RETURNING 1;
 
 -- name: rewrap_redemptions
-WITH changed AS (
-    SELECT r.code_hash, c.old, c.new FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS c (id, old, new)
-    JOIN redemptions AS r ON r.code_hash = decode(c.id, 'hex') WHERE r.data_key = c.old
-    ORDER BY r.code_hash FOR NO KEY UPDATE OF r
-)
-UPDATE redemptions SET data_key = changed.new FROM changed
-WHERE redemptions.code_hash = changed.code_hash AND redemptions.data_key = changed.old
+UPDATE redemptions SET data_key = ($3::bytea[])[array_position($1::text[], encode(code_hash, 'hex'))]
+WHERE code_hash = ANY (ARRAY (
+    SELECT code_hash FROM redemptions
+    WHERE code_hash = ANY (ARRAY (SELECT decode(given.id, 'hex') FROM unnest($1::text[]) AS given (id)))
+        AND data_key = ($2::bytea[])[array_position($1::text[], encode(code_hash, 'hex'))]
+    ORDER BY code_hash FOR NO KEY UPDATE
+))
 RETURNING 1;
 
 -- name: rewrap_signing_keys
-UPDATE signing_keys SET data_key = c.new
-FROM unnest($1::text[], $2::bytea[], $3::bytea[]) AS c (id, old, new)
-WHERE kid = c.id AND data_key = c.old
+UPDATE signing_keys SET data_key = ($3::bytea[])[array_position($1::text[], kid)]
+WHERE kid = ANY (ARRAY (
+    SELECT kid FROM signing_keys
+    WHERE kid = ANY ($1::text[]) AND data_key = ($2::bytea[])[array_position($1::text[], kid)]
+    ORDER BY kid FOR NO KEY UPDATE
+))
 RETURNING 1;
 
--- Without a join, as all that changes many jobs.
 -- name: rewrap_jobs
 UPDATE jobs SET seal_key = ($3::bytea[])[array_position($1::text[], id)], version = version + 1
 WHERE id = ANY (ARRAY (
