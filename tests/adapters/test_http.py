@@ -231,7 +231,7 @@ async def test_silence_after_the_request_is_uncertain(http: AiohttpHttp) -> None
     """
     async with hostile(hangs) as heard:
         error = await failure(http, post(heard), seconds=0.3)
-        await asyncio.wait_for(heard.over.wait(), 5)
+        await asyncio.wait_for(heard.over.wait(), 30)
 
     assert True is error.may_have_arrived
 
@@ -394,7 +394,7 @@ async def test_a_cancelled_request_closes_its_connection(
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(heard.over.wait(), 5)
+        await asyncio.wait_for(heard.over.wait(), 30)
 
     assert 1 == len(heard.requests)
 
@@ -406,7 +406,7 @@ async def test_a_closed_adapter_takes_no_requests(http: AiohttpHttp) -> None:
     async with hostile(says(OK, then_close=False)) as heard:
         await http.send(post(heard), seconds=5, largest=LIMIT)
         await http.close()
-        await asyncio.wait_for(heard.over.wait(), 5)
+        await asyncio.wait_for(heard.over.wait(), 30)
         with pytest.raises(RuntimeError, match="closed"):
             await http.send(post(heard), seconds=5, largest=LIMIT)
 

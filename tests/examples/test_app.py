@@ -1,8 +1,7 @@
 """The photo app without a browser: who gets in, what is handed over, and what another user cannot see."""
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urljoin, urlsplit
@@ -20,6 +19,7 @@ from grantkeeper.settings import load_settings
 from grantkeeper.testing.google import GoogleEmulator
 from tests.examples.conftest import ADA
 from tests.examples.site import Site, serving
+from tests.waiting import wait_for
 
 
 @pytest.fixture
@@ -51,14 +51,6 @@ def sign_in(site: Site, browser: httpx.Client, email: str = ADA, **consent: str)
         page = browser.post(urljoin(str(page.url), action[1].replace("&amp;", "&")), data=form)
     assert site.url == f"{page.url.scheme}://{page.url.host}:{page.url.port}"
     return page
-
-
-def until(true: Callable[[], object]) -> None:
-    """Wait for what another thread is about to do."""
-    give_up = time.monotonic() + 30
-    while not true():
-        assert time.monotonic() < give_up
-        time.sleep(0.02)
 
 
 def test_a_stranger_is_told_what_this_is_and_gets_no_further(site: Site):
@@ -98,11 +90,11 @@ def test_what_is_picked_becomes_one_job(site: Site):
         assert "Waiting for your choice" in browser.get("/").text
 
         site.google.post("pick", {"email": ADA, "count": 3})
-        until(lambda: site.desk.kept)
+        wait_for(lambda: site.desk.kept)
 
         (job,) = site.desk.kept
         assert ("enhance", JobState.QUEUED) == (job.job, job.state)
-        until(lambda: "Waiting for your choice" not in browser.get("/").text)
+        wait_for(lambda: "Waiting for your choice" not in browser.get("/").text)
         assert "Waits for its turn" in browser.get("/").text
         assert 1 == len(site.desk.kept)
 
@@ -115,7 +107,7 @@ def test_who_listens_hears_how_many_are_done(site: Site, of: int, said: str):
     with signed_in(site, all="yes") as browser:
         browser.post("/picks", follow_redirects=False)
         site.google.post("pick", {"email": ADA, "count": of})
-        until(lambda: site.desk.kept)
+        wait_for(lambda: site.desk.kept)
         site.desk.change(site.desk.kept[0].id, state=JobState.DONE, done=of, of=of)
 
         assert f'data-say="{said}"' in browser.get("/").text
@@ -136,7 +128,7 @@ def test_a_job_that_does_not_go_on_is_told_in_words(site: Site, state: JobState,
     with signed_in(site, all="yes") as browser:
         browser.post("/picks", follow_redirects=False)
         site.google.post("pick", {"email": ADA, "count": 1})
-        until(lambda: site.desk.kept)
+        wait_for(lambda: site.desk.kept)
         note = "the job raised KeyError"
         site.desk.change(site.desk.kept[0].id, state=state, reason=reason, note=note)
         page = browser.get("/").text
@@ -267,7 +259,7 @@ def test_another_user_sees_neither_job_nor_picture(site: Site):
     with signed_in(site, all="yes") as ada, signed_in(site, "bob@example.com", all="yes") as bob:
         ada.post("/picks", follow_redirects=False)
         site.google.post("pick", {"email": ADA, "count": 1})
-        until(lambda: site.desk.kept)
+        wait_for(lambda: site.desk.kept)
         (job,) = site.desk.kept
         put(site.folder.previews(job.grant, job.id), {"0000-after.jpg": b"a picture"})
         paths = [f"/jobs/{job.id}", f"/jobs/{job.id}/pictures/0000-after.jpg"]
@@ -285,7 +277,7 @@ def test_whoever_leaves_is_forgotten(site: Site):
     with signed_in(site, all="yes") as browser:
         browser.post("/picks", follow_redirects=False)
         site.google.post("pick", {"email": ADA, "count": 1})
-        until(lambda: site.desk.kept)
+        wait_for(lambda: site.desk.kept)
         grant = site.desk.kept[0].grant
         put(site.folder.previews(grant, "job-0"), {"0000-after.jpg": b"a picture"})
 
@@ -307,7 +299,7 @@ def test_who_was_leaving_when_the_app_died_is_forgotten_by_the_next(
         (grant,) = [path.name for path in site.folder.root.iterdir() if path.is_dir()]
         put(site.folder.previews(grant, "job-0"), {"0000-after.jpg": b"a picture"})
         site.folder.close(grant)
-        until(lambda: not site.folder.leaving())
+        wait_for(lambda: not site.folder.leaving())
 
         assert "Sign in with Google" in browser.get("/").text
 

@@ -260,7 +260,7 @@ async def test_workers_outlive_a_store_that_was_away(monkeypatch: pytest.MonkeyP
             if self.away:
                 raise StoreUnavailable("away")
 
-    times = {"RENEWED_AFTER": 0.01, "LOOK_EVERY": 0.01, "SILENCE": 0.2, "BACK": 1.0}
+    times = {"RENEWED_AFTER": 0.01, "LOOK_EVERY": 0.01, "SILENCE": 0.2, "BACK": 2.0}
     for name, seconds in times.items():
         monkeypatch.setattr(f"grantkeeper.jobs.liveness.{name}", seconds)
     clock, lost = ManualClock(NOW), list[str]()

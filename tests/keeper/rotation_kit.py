@@ -37,7 +37,7 @@ CLIENT = Client(
     issuer=ISSUER,
 )
 
-QUICK = Pace(look=0.02, report=0.05, believed=0.2)
+QUICK = Pace(look=0.02, report=0.05, believed=1.0)
 
 
 class RotatingIssuer:

@@ -27,6 +27,7 @@ from grantkeeper.model import GrantState, IdentitySource, Reason, RedeemedGrant
 from grantkeeper.protocol.scopes import EMAIL, OPENID, PROFILE
 from grantkeeper.testing.google import GoogleEmulator
 from tests.keeper.conftest import DRIVE, FILES, SCOPES, Opener
+from tests.waiting import eventually, struck
 
 pytestmark = pytest.mark.anyio
 
@@ -544,7 +545,7 @@ async def test_who_leaves_does_not_stop_a_redemption(
     google_emulator.fault("token", "slow", count=1, seconds=0.5)
     code = google_emulator.code(ADA, SCOPES)
     leaving = redeem(core, code, idempotency_key=KEY)
-    await asyncio.sleep(0.2)
+    await eventually(struck(google_emulator))
     leaving.cancel()
 
     grant = await redeem(core, code, idempotency_key=KEY)

@@ -13,6 +13,7 @@ from grantkeeper.ports import Replace
 from grantkeeper.settings import Settings
 from grantkeeper.testing.google import GoogleEmulator
 from tests.keeper.conftest import SCOPES, Opener
+from tests.waiting import eventually, struck
 
 pytestmark = pytest.mark.anyio
 
@@ -225,7 +226,7 @@ async def test_a_revocation_in_the_middle_of_a_refresh_wins(
     google_emulator.advance(3700)
     google_emulator.fault("token", "slow", count=1, seconds=0.4)
     waiting = asyncio.ensure_future(core.access_token(grant))
-    await asyncio.sleep(0.15)
+    await eventually(struck(google_emulator))
 
     await core.revoke(grant)
 

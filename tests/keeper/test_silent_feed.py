@@ -21,6 +21,7 @@ from grantkeeper.settings import Settings
 from grantkeeper.testing.google import GoogleEmulator
 from tests.keeper.conftest import SCOPES, Opener
 from tests.server.asking import ask
+from tests.waiting import eventually, struck
 
 pytestmark = pytest.mark.anyio
 
@@ -210,7 +211,7 @@ async def test_a_caller_that_ends_while_google_is_asked_gets_nothing(
     google_emulator.advance(3700)
     google_emulator.fault("token", "slow", count=1, seconds=1.5)
     waiting = asyncio.ensure_future(served(app, key, grant))
-    await asyncio.sleep(0.3)
+    await eventually(struck(google_emulator))
 
     await core.store.revoke_caller(caller.id, core.clock.now())
 

@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 
 from grantkeeper import Keeper
 from grantkeeper.library.asgi import AppFacing
+from tests.waiting import struck, wait_for
 
 FORGERY = {"X-Requested-With": "app"}
 
@@ -68,7 +69,7 @@ def test_routes_for_backends_are_not_mounted(host, path):
 
 def test_the_hosts_own_routes_go_on_while_google_is_slow(host, google_emulator):
     """A sign-in does not hold up the host's loop."""
-    google_emulator.fault("token", "slow", count=1, seconds=1)
+    google_emulator.fault("token", "slow", count=1, seconds=3)
     body = {"code": google_emulator.code("mia@example.com")}
     statuses: list[int] = []
 
@@ -78,7 +79,8 @@ def test_the_hosts_own_routes_go_on_while_google_is_slow(host, google_emulator):
 
     thread = threading.Thread(target=sign_in)
     thread.start()
-    own = [httpx.get(f"{host}/own", timeout=0.8).text for _ in range(3)]
+    wait_for(struck(google_emulator))
+    own = [httpx.get(f"{host}/own", timeout=20).text for _ in range(3)]
     pending = thread.is_alive()
     thread.join()
 

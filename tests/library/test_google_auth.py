@@ -269,7 +269,7 @@ def test_non_blocking_refresh_sends_the_stale_token_and_asks_in_a_thread(credent
     ask(credentials, threading.Lock())
     tokens.advance(3599 - 200)
     headers = ask(credentials, threading.Lock())
-    credentials._refresh_worker._worker.join(timeout=5)
+    credentials._refresh_worker._worker.join(timeout=30)
 
     assert {"authorization": "Bearer ya29.token-1"} == headers
     assert [None, None] == rejected(tokens)
@@ -303,7 +303,7 @@ def test_non_blocking_refresh_falls_back_to_waiting_after_a_failure(credentials,
     tokens.advance(3599 - 200)
     tokens.fails = StoreUnavailable("no database")
     ask(credentials)
-    credentials._refresh_worker._worker.join(timeout=5)
+    credentials._refresh_worker._worker.join(timeout=30)
     tokens.fails = None
 
     assert {"authorization": "Bearer ya29.token-2"} == ask(credentials)

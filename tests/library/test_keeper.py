@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import threading
-import time
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from grantkeeper.library.local import SyncLocalKeeper
 from grantkeeper.library.remote import RemoteKeeper
 from grantkeeper.model import GrantState, Token
 from grantkeeper.secret import AuthorizationCode
+from tests.waiting import eventually, struck, wait_for
 
 DRIVE = "https://www.googleapis.com/auth/drive.appdata"
 
@@ -246,7 +246,7 @@ async def test_a_caller_that_gives_up_does_not_cost_the_sign_in(keeper, google_e
     code, key = google_emulator.code("mia@example.com"), "0123456789-0123456789-0123456789"
     google_emulator.fault("token", "slow", count=1, seconds=0.5)
     asking = asyncio.create_task(keeper.redeem(code, idempotency_key=key))
-    await asyncio.sleep(0.25)
+    await eventually(struck(google_emulator))
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
@@ -300,7 +300,7 @@ def test_closing_finishes_a_refresh_in_flight(options, google_emulator):
         tokens: list[Token] = []
         thread = threading.Thread(target=lambda: tokens.append(keeper.access_token(grant.id)))
         thread.start()
-        time.sleep(0.2)
+        wait_for(struck(google_emulator))
     thread.join()
 
     assert 1 == len(tokens)

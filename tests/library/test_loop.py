@@ -10,6 +10,7 @@ import pytest
 
 from grantkeeper.errors import SettingsInvalid
 from grantkeeper.library.loop import Home
+from tests.waiting import eventually
 
 
 class Resource:
@@ -109,12 +110,12 @@ def test_one_home_serves_several_loops(home):
 async def test_a_cancelled_caller_does_not_end_its_call(home):
     """A request that is given up leaves the work to its end."""
     await home.ask(Resource.where)
-    call = asyncio.create_task(home.ask(lambda resource: resource.slow(0.1)))
+    call = asyncio.create_task(home.ask(lambda resource: resource.slow(0.5)))
     await asyncio.sleep(0.02)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    await asyncio.sleep(0.2)
+    await eventually(lambda: home.resource.finished)
 
     assert 1 == home.resource.finished
 
@@ -197,7 +198,7 @@ def test_closing_does_not_wait_for_ever(log):
     home.close()
 
     with pytest.raises(RuntimeError, match="closed before"):
-        future.result(timeout=5)
+        future.result(timeout=30)
     assert ["close"] == log
 
 
@@ -279,7 +280,7 @@ def test_a_dropped_home_warns_and_is_closed(log):
         warnings.simplefilter("always")
         del home
         gc.collect()
-    thread.join(timeout=5)
+    thread.join(timeout=30)
 
     assert [ResourceWarning] == [warning.category for warning in caught]
     assert ["close"] == log

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -25,6 +24,7 @@ from grantkeeper.model import Caller
 from grantkeeper.settings import load_settings
 from grantkeeper.testing.google import GoogleEmulator
 from tests.server.asking import FROM_APP, KEY, KEYED, Remote
+from tests.waiting import struck, wait_for
 
 pytestmark = pytest.mark.processes
 
@@ -35,15 +35,6 @@ RUN = (
     "import sys; from grantkeeper.server.serve import serve; from grantkeeper.settings import load_settings; "
     "sys.exit(serve(load_settings(), port=int(sys.argv[1]), workers=int(sys.argv[2])))"
 )
-
-
-def wait_for(what: Callable[[], T], seconds: float = 30.0) -> T:
-    """The first true thing that *what* says."""
-    until = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < until, "it did not happen in time"
-        time.sleep(0.05)
-    return found
 
 
 @dataclass
@@ -191,16 +182,17 @@ def test_a_worker_that_dies_is_replaced(serve: Serve) -> None:
     """
     served = serve(workers=2)
     remote = served.remote
+    asked = 'requests_total{route="/healthz",method="GET",status="200"} 10'
     for _ in range(10):
         remote.ask("GET", "/healthz")
-    time.sleep(0.5)
+    wait_for(lambda: asked in remote.ask("GET", "/metrics").body.decode())
     victim = served.workers()[0]
     os.kill(victim, signal.SIGKILL)
 
     wait_for(lambda: victim not in served.workers() and len(served.workers()) == 2)
     wait_for(lambda: "grantkeeper_workers 2" in remote.ask("GET", "/metrics").body.decode())
     numbers = remote.ask("GET", "/metrics").body.decode()
-    assert 'requests_total{route="/healthz",method="GET",status="200"} 10' in numbers
+    assert asked in numbers
     assert [victim] == [line["pid"] for line in served.events("worker.died")]
     assert 0 == served.end()
 
@@ -236,7 +228,7 @@ def test_a_refresh_in_flight_is_finished(serve: Serve, google_emulator: GoogleEm
         target=lambda: said.append(remote.ask("POST", "/v1/token", {"grant": grant}, KEYED))
     )
     asking.start()
-    time.sleep(0.5)
+    wait_for(struck(google_emulator))
     status = served.end()
     asking.join(10)
 

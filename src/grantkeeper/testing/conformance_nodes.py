@@ -245,12 +245,13 @@ class OrphanConformance(Conformance):
         """
         Who takes it learns that somebody died over it; one that was given back is nobody's.
         """
-        first = await store.take("work:1", "me", seconds=SHORT)
-        given = await store.take("work:2", "me", seconds=SHORT)
+        first = await store.take("work:1", "me", seconds=30)
+        given = await store.take("work:2", "me", seconds=30)
         assert isinstance(first, Lease)
         assert isinstance(given, Lease)
         await store.commit(Release(given))
         before = await store.orphans("work:")
+        await store.renew(first, seconds=SHORT)
         await self.outlast(SHORT)
         names = await store.orphans("work:")
         second = await store.take("work:1", "you", seconds=30)

@@ -152,6 +152,10 @@ class GoogleEmulator:
         body = {"endpoint": endpoint, "name": name, **options}
         self.post("fault", body if count is None else {**body, "count": count})
 
+    def active_faults(self) -> list[dict[str, Any]]:
+        """The faults that may still strike; when a counted one is gone, its last request is on its way."""
+        return list(self.get("fault"))
+
     def heal(self) -> None:
         """Delete every fault."""
         self.call("DELETE", "fault")
