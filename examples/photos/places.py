@@ -65,9 +65,13 @@ class Folder:
         It is there until `forget`, and tells whoever starts the app after a crash who was leaving.
         """
         place = self._leaving(grant)
-        place.mkdir(parents=True, exist_ok=True)
-        with suppress(FileNotFoundError):
-            self._of(grant).rename(place / secrets.token_hex(8))
+        while True:
+            # What an earlier leave left may be forgotten just now, and the place with it.
+            with suppress(FileNotFoundError, FileExistsError):
+                place.mkdir(parents=True, exist_ok=True)
+                self._of(grant).rename(place / secrets.token_hex(8))
+            if not self._of(grant).exists():
+                return
 
     def leaving(self) -> list[str]:
         """Grants of those who have left and are not forgotten yet."""

@@ -4,8 +4,6 @@ import asyncio
 import json
 import os
 import shutil
-import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from grantkeeper.adapters.sealing import KeysetSealer
 from grantkeeper.adapters.sqlite import open_sqlite
 from grantkeeper.model import JournalEntry, JournalKind
 from grantkeeper.testing.google import GoogleEmulator
+from grantkeeper.testing.processes import Process
 from tests.cli.conftest import Command
 from tests.keeper.rotation_kit import fill
 
@@ -208,13 +207,13 @@ def test_a_rewrap_that_is_killed_twice_goes_on(installed: Command, place: Path) 
     left = [3000]
     for _ in range(2):
         moving = subprocess.Popen(
-            [*GRANTKEEPER, "keys", "rewrap", "--rate", "600"], cwd=place, stderr=subprocess.DEVNULL
+            [*GRANTKEEPER, "keys", "rewrap", "--rate", "150"], cwd=place, stderr=subprocess.DEVNULL
         )
         try:
             give_up = time.monotonic() + 60
             while time.monotonic() < give_up:
                 now = installed("keys", "prove", "--key", first, "--json").json["left"].get("grant", 0)
-                if now < left[-1] - 150:
+                if now < left[-1] - 40:
                     break
         finally:
             moving.kill()
@@ -227,40 +226,21 @@ def test_a_rewrap_that_is_killed_twice_goes_on(installed: Command, place: Path) 
     assert 0 == installed("keys", "prove", "--key", first).status
 
 
-class Serving:
+class Serving(Process):
     """A real service with a keys.json of its own on the database of *place*."""
 
     def __init__(self, place: Path, keys: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self.process = subprocess.Popen(
-            [*GRANTKEEPER, "serve", "--port", str(port)],
-            cwd=place,
-            env={**os.environ, "GRANTKEEPER_KEYS": str(keys)},
-            stderr=subprocess.DEVNULL,
+        super().__init__(
+            [*GRANTKEEPER, "serve", "--port", "0"],
+            folder=place,
+            environment={**os.environ, "GRANTKEEPER_KEYS": str(keys)},
+            log=keys.with_name("serve.log"),
         )
 
-    def ready(self) -> Any:
-        """What readyz says, once it answers."""
-        give_up = time.monotonic() + 60
-        while True:
-            try:
-                answer = requests.get(self.url + "/readyz", timeout=10)
-                return answer.status_code, answer.json()["checks"]["keys"]
-            except requests.ConnectionError:
-                if time.monotonic() > give_up:
-                    raise
-                time.sleep(0.1)
-
-    def end(self) -> int:
-        """Tell it to stop; its exit status."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            return self.process.wait(30)
-        finally:
-            self.process.kill()
+    def readyz(self) -> tuple[int, str]:
+        """Its status, and what it says of the keys."""
+        answer = requests.get(self.url + "/readyz", timeout=10)
+        return answer.status_code, answer.json()["checks"]["keys"]
 
 
 @pytest.mark.processes
@@ -274,9 +254,8 @@ def test_two_services_of_which_one_lacks_the_key(
     other.mkdir()
     shutil.copy2(place / "keys.json", other / "keys.json")
     put_grants(place, 3)
-    first, last = Serving(place, place / "keys.json"), Serving(place, other / "keys.json")
-    try:
-        started = [first.ready(), last.ready()]
+    with Serving(place, place / "keys.json") as first, Serving(place, other / "keys.json") as last:
+        started = [first.ready().readyz(), last.ready().readyz()]
         installed("keys", "rotate", "--name", "spring")
         refused = installed("keys", "rewrap", "--wait", "8", "--json")
         listed = installed("keys", "list", "--json").json
@@ -285,10 +264,10 @@ def test_two_services_of_which_one_lacks_the_key(
         give_up = time.monotonic() + 30
         while time.monotonic() < give_up and (said is None or said[1] == "ok"):
             time.sleep(0.2)
-            said = last.ready()
+            said = last.readyz()
         shutil.copy2(place / "keys.json", other / "keys.json")
         moved = installed("keys", "rewrap", "--wait", "30", "--json")
-        mended = [first.ready(), last.ready()]
+        mended = [first.readyz(), last.readyz()]
         redeemed = [
             requests.post(
                 service.url + "/v1/redeem",
@@ -299,8 +278,7 @@ def test_two_services_of_which_one_lacks_the_key(
             for number, service in enumerate((first, last))
         ]
         proved = installed("keys", "prove", "--json")
-    finally:
-        ended = [first.end(), last.end()]
+        ended = [first.stop(), last.stop()]
 
     assert [(200, "ok")] * 2 == started
     assert (4, 1) == (refused.status, len(refused.json["lacking"]))

@@ -10,6 +10,7 @@ import requests
 from grantkeeper.emulator.faults import ENDPOINTS, FaultPlan
 from grantkeeper.emulator.menu import MENU
 from tests.emulator.oauth_kit import ADA, Backend, refused
+from tests.waiting import wait_for
 
 DISCOVERY = "/.well-known/openid-configuration"
 BROKEN = (requests.ConnectionError, requests.exceptions.ChunkedEncodingError)
@@ -220,7 +221,7 @@ def test_slow_takes_effect_before_the_client_gives_up(backend: Backend) -> None:
     with pytest.raises(requests.Timeout):
         requests.post(backend.url + "/token", data=form, timeout=0.3)
 
-    assert 1 == live(backend)
+    wait_for(lambda: live(backend) == 1)
 
 
 def test_drip_sends_the_head_at_once_and_the_body_slowly(backend: Backend) -> None:

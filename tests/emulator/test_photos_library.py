@@ -90,7 +90,7 @@ class TestBatchCreate:
         """
         429 while the first is under way; another user is not held up, and nor is the next call.
         """
-        app.limits(batch_create_seconds=1.0)
+        app.limits(batch_create_seconds=3.0)
         other = PhotoApp(app.emulator)
         tokens = [app.upload(), app.upload(), other.upload()]
         first = threading.Thread(target=app.create, args=(tokens[0],))
@@ -99,6 +99,7 @@ class TestBatchCreate:
         while app.emulator.world.counted("totals", "photos", "batch_creates") == 0:
             first.join(0.01)
         refused = second.create(tokens[1])
+        app.limits(batch_create_seconds=0.0)
         assert (429, "RESOURCE_EXHAUSTED") == reason(refused)
         assert "concurrent write request" in refused.json()["error"]["message"]
         assert 200 == other.create(tokens[2]).status_code

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
+from itertools import count
 
 import pytest
 import requests
@@ -41,6 +43,18 @@ class TestSessions:
         done = app.good("GET", f"{SESSIONS}/{session['id']}")
 
         assert (True, False) == (done["mediaItemsSet"], "pollingConfig" in done)
+
+    def test_a_new_session_has_all_its_time_before_it(
+        self, app: PhotoApp, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The answer is of one instant, however long it takes to make.
+        """
+        world, looks = app.emulator.world, count()
+        began = world.now()
+        monkeypatch.setattr(world.clock, "now", lambda: began + timedelta(seconds=next(looks)))
+
+        assert "1800s" == app.session()["pollingConfig"]["timeoutIn"]
 
     def test_waiting_comes_to_an_end(self, app: PhotoApp) -> None:
         """

@@ -139,8 +139,8 @@ def test_the_popup_hands_a_code_to_the_page(
     assert FILE in scopes(redeemed.json())
     assert APPDATA not in scopes(redeemed.json())
     assert "refresh_token" in redeemed.json()
-    page.wait_for_timeout(100)
-    assert window.is_closed()
+    if not window.is_closed():
+        window.wait_for_event("close", timeout=30_000)
 
 
 def test_saying_no_reaches_the_callback(page: Page) -> None:

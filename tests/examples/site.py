@@ -1,6 +1,7 @@
 """The photo app in this process, at an emulator, with a desk in the place of workers."""
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,6 @@ from places import Folder
 
 from grantkeeper import Keeper
 from grantkeeper.adapters.sealing import generate_keys
-from grantkeeper.demo.stage import free_ports
 from grantkeeper.library.job_calls import JobCalls
 from grantkeeper.settings import load_settings
 from grantkeeper.testing.google import GoogleEmulator
@@ -45,8 +45,9 @@ class Site:
 @contextmanager
 def serving(google: GoogleEmulator, place: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     """The app, up from ``with`` to its end."""
-    (port,) = free_ports(1)
-    url = f"http://127.0.0.1:{port}"
+    # From the first moment on, so that nobody else is given the port meanwhile.
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
     secret = google.get("client_secret.json")
     uris = [*secret["web"]["redirect_uris"], f"{url}/auth/connect/callback"]
     google.call("PATCH", "clients", {"client_id": secret["web"]["client_id"], "redirect_uris": uris})
@@ -58,13 +59,11 @@ def serving(google: GoogleEmulator, place: Path, monkeypatch: pytest.MonkeyPatch
     keeper = Keeper.open(settings=load_settings({}, place))
     desk, folder = Desk(), Folder(place / "photos")
     app = photo_app.create_app(keeper, folder, cast("JobCalls", desk))
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, log_level="warning", timeout_graceful_shutdown=1
-    )
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     while not server.started:
+        assert thread.is_alive(), "the app does not start"
         thread.join(0.01)
     yield Site(url, desk, folder, google)
     server.should_exit = True

@@ -110,6 +110,27 @@ async def test_nothing_is_left_of_who_leaves_while_a_picture_is_improved(
     assert [] == [path for path in folder.root.rglob("*") if path.name != LEAVING]
 
 
+def test_who_leaves_again_while_an_earlier_leave_is_forgotten_has_left(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+):
+    """
+    The place to move to is taken away between being made and being moved to.
+    """
+    names = iter(["first", "second"])
+
+    def named(size: int) -> str:
+        name = next(names)
+        if name == "first":
+            folder.forget("grant-0")
+        return name
+
+    monkeypatch.setattr("places.secrets.token_hex", named)
+    folder.close("grant-0")
+
+    assert ["second"] == [path.name for path in (folder.root / LEAVING / "grant-0").iterdir()]
+    assert [LEAVING] == [path.name for path in folder.root.iterdir()]
+
+
 async def test_another_machine_makes_the_picture_again(
     ada: EmulatorSession, google: GoogleEmulator, folder: Folder
 ):

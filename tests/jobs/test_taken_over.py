@@ -260,7 +260,7 @@ async def test_workers_outlive_a_store_that_was_away(monkeypatch: pytest.MonkeyP
             if self.away:
                 raise StoreUnavailable("away")
 
-    times = {"RENEWED_AFTER": 0.01, "LOOK_EVERY": 0.01, "SILENCE": 0.2, "BACK": 2.0}
+    times = {"RENEWED_AFTER": 0.01, "LOOK_EVERY": 0.01, "SILENCE": 0.2, "BACK": 4.0}
     for name, seconds in times.items():
         monkeypatch.setattr(f"grantkeeper.jobs.liveness.{name}", seconds)
     clock, lost = ManualClock(NOW), list[str]()
@@ -275,7 +275,7 @@ async def test_workers_outlive_a_store_that_was_away(monkeypatch: pytest.MonkeyP
     store.away = False
     await asyncio.sleep(0.2)
     left_alone = await store.orphans(WORKER_LEASES)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await store.orphans(WORKER_LEASES):
             await asyncio.sleep(0.01)
     for worker in workers:

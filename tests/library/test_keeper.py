@@ -204,8 +204,10 @@ def test_one_keeper_serves_one_loop_after_another(options, google_emulator):
     assert first.reveal() == second.reveal()
 
 
-def test_a_fresh_token_needs_no_hop(blocking, google_emulator):
+def test_a_fresh_token_needs_no_hop(blocking, google_emulator, monkeypatch):
     """Even a keeper's loop that stands still does not hold up a token from memory."""
+    # The feed stands still with the loop; in life memory is believed for less than a second of it.
+    monkeypatch.setattr("grantkeeper.keeper.feed.SILENCE", 60.0)
     grant = blocking.redeem(google_emulator.code("mia@example.com"))
     blocking.access_token(grant.id)
     release, answers = threading.Event(), []
@@ -244,7 +246,7 @@ def test_threads_share_one_refresh(blocking, google_emulator):
 async def test_a_caller_that_gives_up_does_not_cost_the_sign_in(keeper, google_emulator):
     """The code was sent; what came of it is stored and told to the repeat."""
     code, key = google_emulator.code("mia@example.com"), "0123456789-0123456789-0123456789"
-    google_emulator.fault("token", "slow", count=1, seconds=0.5)
+    google_emulator.fault("token", "slow", count=1, seconds=2)
     asking = asyncio.create_task(keeper.redeem(code, idempotency_key=key))
     await eventually(struck(google_emulator))
     asking.cancel()
@@ -267,7 +269,8 @@ async def test_the_callers_loop_is_not_held_up(keeper, google_emulator):
         rounds += 1
     await asking
 
-    assert rounds > 10
+    # A loop that was held up comes round once, when all is over.
+    assert rounds > 2
 
 
 @pytest.mark.anyio

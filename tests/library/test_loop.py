@@ -81,7 +81,7 @@ def test_first_calls_at_once_open_once(home, log):
 
 @pytest.mark.anyio
 async def test_a_call_is_awaited_beside_a_running_loop(home):
-    """The caller's loop goes on while it waits."""
+    """The caller's loop goes on while it waits: the call ends only when that has gone round."""
     ticks = 0
 
     async def tick() -> None:
@@ -91,11 +91,10 @@ async def test_a_call_is_awaited_beside_a_running_loop(home):
             ticks += 1
 
     ticking = asyncio.create_task(tick())
-    answer = await home.ask(lambda resource: resource.slow(0.1))
+    ticked = await home.ask(lambda resource: eventually(lambda: ticks >= 3))
     ticking.cancel()
 
-    assert "done" == answer
-    assert ticks >= 3
+    assert ticked
 
 
 def test_one_home_serves_several_loops(home):
@@ -109,12 +108,19 @@ def test_one_home_serves_several_loops(home):
 @pytest.mark.anyio
 async def test_a_cancelled_caller_does_not_end_its_call(home):
     """A request that is given up leaves the work to its end."""
-    await home.ask(Resource.where)
-    call = asyncio.create_task(home.ask(lambda resource: resource.slow(0.5)))
-    await asyncio.sleep(0.02)
+    begun, go = threading.Event(), threading.Event()
+
+    async def finishes(resource: Resource) -> None:
+        begun.set()
+        await eventually(go.is_set)
+        resource.finished += 1
+
+    call = asyncio.create_task(home.ask(finishes))
+    await eventually(begun.is_set)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
+    go.set()
     await eventually(lambda: home.resource.finished)
 
     assert 1 == home.resource.finished
@@ -282,5 +288,6 @@ def test_a_dropped_home_warns_and_is_closed(log):
         gc.collect()
     thread.join(timeout=30)
 
-    assert [ResourceWarning] == [warning.category for warning in caught]
+    # Others may be of what the tests before have left to the collector.
+    assert 1 == sum("a keeper was dropped" in str(warning.message) for warning in caught)
     assert ["close"] == log

@@ -1,5 +1,6 @@
 """The Picker API as routes: sessions, and what was picked in them."""
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -64,12 +65,12 @@ async def _create(photos: Photos, call: Call) -> dict[str, Any]:
     session = photos.sessions.begin(
         access.sub, access.project, asked or most, asked, now, photos.limits.session_seconds
     )
-    return session_resource(photos, session)
+    return session_resource(photos, session, now)
 
 
 async def _get(photos: Photos, call: Call) -> dict[str, Any]:
     """How a session stands."""
-    return session_resource(photos, _session(photos, call))
+    return session_resource(photos, _session(photos, call), photos.world.now())
 
 
 async def _delete(photos: Photos, call: Call) -> dict[str, Any]:
@@ -107,8 +108,8 @@ def _session(photos: Photos, call: Call) -> PickingSession:
     return session
 
 
-def session_resource(photos: Photos, session: PickingSession) -> dict[str, Any]:
-    """A session; how to poll is told only while there is something to wait for."""
+def session_resource(photos: Photos, session: PickingSession, now: datetime) -> dict[str, Any]:
+    """A session at *now*; how to poll is told only while there is something to wait for."""
     limits = photos.limits
     shown: dict[str, Any] = {
         "id": session.id,
@@ -119,7 +120,7 @@ def session_resource(photos: Photos, session: PickingSession) -> dict[str, Any]:
     if session.asked_most is not None:
         shown["pickingConfig"] = {"maxItemCount": str(session.asked_most)}
     if session.picked is None:
-        waited = (photos.world.now() - session.began_at).total_seconds()
+        waited = (now - session.began_at).total_seconds()
         shown["pollingConfig"] = {
             "pollInterval": _duration(limits.poll_seconds),
             "timeoutIn": _duration(max(0.0, limits.poll_timeout_seconds - waited)),
