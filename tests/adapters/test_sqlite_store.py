@@ -24,6 +24,7 @@ from grantkeeper.testing.conformance import StoreConformance
 from grantkeeper.testing.conformance_base import outcomes
 from grantkeeper.testing.conformance_rest import heard
 from grantkeeper.testing.records import NOW, a_grant, a_job, an_event, job_id
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -165,9 +166,15 @@ async def test_a_broken_part_harms_nobody_beside_it(store: SqliteStore) -> None:
 
 
 @contextmanager
-def held_up(writer: SqliteWriter, commits: list[int]) -> Iterator[asyncio.Future[None]]:
-    """The writer busy with a first part until the block ends; every commit from then on is counted."""
-    free = threading.Event()
+def held_up(
+    writer: SqliteWriter, commits: list[int]
+) -> Iterator[tuple[asyncio.Future[None], threading.Event]]:
+    """
+    The writer busy with a first part until the block ends, and what tells that it has begun with it.
+
+    Every commit from then on is counted.
+    """
+    begun, free = threading.Event(), threading.Event()
 
     def count() -> bool:
         commits.append(1)
@@ -175,10 +182,11 @@ def held_up(writer: SqliteWriter, commits: list[int]) -> Iterator[asyncio.Future
 
     def first(db: apsw.Connection) -> None:
         db.set_commit_hook(count)
-        free.wait(10)
+        begun.set()
+        free.wait(60)
 
     try:
-        yield asyncio.ensure_future(writer.do(first))
+        yield asyncio.ensure_future(writer.do(first)), begun
     finally:
         free.set()
 
@@ -189,8 +197,8 @@ async def test_waiting_writes_are_saved_together(path: Path) -> None:
     """
     prepare(path)
     writer, commits = SqliteWriter(path, busy_seconds=1), list[int]()
-    with held_up(writer, commits) as first:
-        await asyncio.sleep(0.01)
+    with held_up(writer, commits) as (first, begun):
+        await eventually(begun.is_set)
         rest = [
             asyncio.ensure_future(writer.do(lambda db: commit(db, [Note(an_event())]))) for _ in range(100)
         ]
@@ -207,8 +215,8 @@ async def test_more_writes_than_can_wait_are_refused(path: Path) -> None:
     """
     prepare(path)
     writer = SqliteWriter(path, busy_seconds=1, queue=3)
-    with held_up(writer, []) as first:
-        await asyncio.sleep(0.01)
+    with held_up(writer, []) as (first, begun):
+        await eventually(begun.is_set)
         waiting = [asyncio.ensure_future(writer.do(lambda db: None)) for _ in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(StoreUnavailable, match="too many writes wait"):
