@@ -74,10 +74,11 @@ async def test_a_long_lock_is_unavailable_and_heals(path: Path, store: SqliteSto
     assert await store.get(a_grant(2).id) is not None
 
 
-async def test_a_short_lock_is_waited_for(path: Path, store: SqliteStore) -> None:
+async def test_a_short_lock_is_waited_for(path: Path) -> None:
     """
     Another's transaction that ends in time is not noticed.
     """
+    store = open_sqlite(path, busy_seconds=30)
     with closing(connect(path, busy_seconds=0)) as other:
         other.execute("BEGIN IMMEDIATE")
         saving = asyncio.ensure_future(store.commit(Insert(a_grant(1))))
@@ -85,9 +86,11 @@ async def test_a_short_lock_is_waited_for(path: Path, store: SqliteStore) -> Non
         waited = not saving.done()
         other.execute("ROLLBACK")
     await saving
+    found = await store.get(a_grant(1).id)
+    await store.close()
 
     assert waited
-    assert await store.get(a_grant(1).id) is not None
+    assert found is not None
 
 
 async def test_nobody_waits_behind_the_waiting_of_others(path: Path) -> None:
@@ -373,13 +376,11 @@ async def test_rates_and_pauses_long_past_are_forgotten(path: Path, store: Sqlit
     assert (0, 2) == (young, await store.sweep(NOW))
 
 
-async def test_jobs_of_two_processes_meet(path: Path, store: SqliteStore) -> None:
+async def test_jobs_of_two_processes_meet(path: Path) -> None:
     """
     As many spend as may, one takes a job, and none is parked unseen while its user consents.
     """
-    await store.commit(*(Insert(a_grant(number)) for number in range(1, 21)))
-    await store.add_jobs([a_job(number, grant=number) for number in range(1, 21)])
-    other = open_sqlite(path)
+    store, other = open_sqlite(path), open_sqlite(path)
 
     async def park(job: Job) -> bool:
         await other.change_job(replace(job, state=JobState.PARKED))
@@ -388,6 +389,8 @@ async def test_jobs_of_two_processes_meet(path: Path, store: SqliteStore) -> Non
         return grant.user == "back"
 
     try:
+        await store.commit(*(Insert(a_grant(number)) for number in range(1, 21)))
+        await store.add_jobs([a_job(number, grant=number) for number in range(1, 21)])
         pair = (store, other)
         waits = await outcomes(*(pair[n % 2].spend("key", per_second=0.001, burst=7) for n in range(40)))
         taken = await outcomes(*(pair[n % 2].change_job(a_job(1)) for n in range(20)))
@@ -400,6 +403,7 @@ async def test_jobs_of_two_processes_meet(path: Path, store: SqliteStore) -> Non
             assert after is not None
             assert sees or after.state is JobState.QUEUED
     finally:
+        await store.close()
         await other.close()
 
     assert 7 == waits.count(0.0)
