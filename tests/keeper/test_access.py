@@ -401,7 +401,7 @@ async def test_closing_waits_for_a_refresh_in_the_air(
 
 
 async def test_a_revoke_during_a_refresh_that_fails_is_obeyed(
-    open_core: Opener, google_emulator: GoogleEmulator
+    open_core: Opener, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     The still valid token is served after passing trouble, but not once another node has revoked the grant.
@@ -411,11 +411,22 @@ async def test_a_revoke_during_a_refresh_that_fails_is_obeyed(
     await here.access_token(grant)
     google_emulator.advance(1800)
     google_emulator.fault("token", "status_503")
+    inner, over = here.means.issuer.refresh, asyncio.Event()
+
+    async def refresh(*asked: Any) -> Any:
+        try:
+            return await inner(*asked)
+        finally:
+            await over.wait()
+
+    monkeypatch.setattr(here.means.issuer, "refresh", refresh)
     waiting = asyncio.ensure_future(here.access_token(grant, min_ttl=3000))
-    # It is tried three times, with pauses between.
     await eventually(lambda: refreshes(google_emulator) > 0)
 
     await there.revoke(grant)
+    # Heard of before the refresh has failed.
+    await eventually(lambda: here.cache.peek(grant) is None)
+    over.set()
 
     with pytest.raises(ConsentRequired):
         await waiting
