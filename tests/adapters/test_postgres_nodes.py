@@ -115,6 +115,31 @@ async def test_a_lease_goes_from_hand_to_hand_with_growing_numbers(stores: list[
     assert sorted(set(held)) == held
 
 
+async def test_a_number_that_was_drawn_early_is_not_kept(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    Whoever drew a later one may have taken the lease and given it back while this taker stood still.
+    """
+    await other.execute("BEGIN")
+    first = await other.fetchval(
+        "INSERT INTO leases (name, owner, version, orphaned, held_until, server_start)"
+        " VALUES ('name', 'other', nextval('lease_versions'), false, now(), now()) RETURNING version"
+    )
+    taking = asyncio.ensure_future(stores[0].take("name", "me", seconds=30))
+    drawn = "SELECT pg_sequence_last_value('lease_versions'::regclass)"
+    async with asyncio.timeout(30):
+        while await other.fetchval(drawn) == first:
+            await asyncio.sleep(0.01)
+    later = await other.fetchval("SELECT nextval('lease_versions')")
+    await other.execute("ROLLBACK")
+    lease = await taking
+
+    assert isinstance(lease, Lease)
+    assert later < lease.version
+    assert 0 < await stores[1].check(lease)
+
+
 async def test_a_change_is_heard_by_the_others_at_once(
     stores: list[PostgresStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
