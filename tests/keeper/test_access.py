@@ -20,7 +20,7 @@ from grantkeeper.model import GrantState, Reason, Token
 from grantkeeper.protocol.rejected import fingerprint
 from grantkeeper.protocol.scopes import OPENID
 from grantkeeper.testing.google import GoogleEmulator
-from tests.keeper.conftest import DRIVE, FILES, SCOPES, Opener
+from tests.keeper.conftest import DRIVE, FILES, SCOPES, Opener, remembered
 from tests.waiting import eventually, struck
 
 pytestmark = pytest.mark.anyio
@@ -57,9 +57,7 @@ async def test_a_fresh_token_is_from_memory(core: KeeperCore, google_emulator: G
     grant = await signed_in(core, google_emulator)
     first = await core.access_token(grant)
 
-    # A feed that this machine held up for a moment is silent for that moment.
-    while (again := core.fresh_token(grant)) is None:
-        await core.access_token(grant)
+    again = await remembered(core, grant)
 
     assert first.access_token == again.access_token
     assert 0 == refreshes(google_emulator)
@@ -194,7 +192,7 @@ async def test_a_refusal_drops_every_token_at_once(
     await cores[0].access_token(grant)
     await landed(cores[0])
     error = await refused(cores[0], grant)
-    await eventually(lambda: cores[1].fresh_token(grant) is None)
+    await eventually(lambda: cores[1].cache.peek(grant) is None)
     elsewhere = await refused(cores[1], grant)
 
     assert isinstance(error, ConsentRequired)
@@ -212,9 +210,7 @@ async def test_named_scopes_get_a_token_of_their_own(
     grant = await signed_in(core, google_emulator)
 
     narrow = await core.access_token(grant, scopes=frozenset({DRIVE}))
-    # Our own line of the change feed comes by and may make memory forget it, once.
-    while (again := core.fresh_token(grant, scopes=frozenset({DRIVE}))) is None:
-        await core.access_token(grant, scopes=frozenset({DRIVE}))
+    again = await remembered(core, grant, scopes=frozenset({DRIVE}))
     full = await core.access_token(grant)
 
     assert {DRIVE} == narrow.scopes

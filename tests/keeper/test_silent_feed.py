@@ -19,7 +19,7 @@ from grantkeeper.protocol.caller_key import SIZE, caller_key, key_hash
 from grantkeeper.server.app import App, create_app
 from grantkeeper.settings import Settings
 from grantkeeper.testing.google import GoogleEmulator
-from tests.keeper.conftest import SCOPES, Opener
+from tests.keeper.conftest import SCOPES, Opener, remembered
 from tests.server.asking import ask
 from tests.waiting import eventually, struck
 
@@ -97,9 +97,7 @@ async def test_a_silent_node_obeys_a_revocation_at_once(
     """
     here, (core, store) = await open_core(), there
     grant = await signed_in(here, google_emulator)
-    # A feed that this machine held up for a moment is silent for that moment.
-    while core.fresh_token(grant) is None:
-        await core.access_token(grant)
+    await remembered(core, grant)
     await silence(core, store, how)
 
     await here.revoke(grant)
