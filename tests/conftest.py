@@ -47,13 +47,16 @@ def patient_postgres() -> Iterator[None]:
     Stores on PostgreSQL wait for a machine that stands still.
 
     How long they wait in life is less than some machines do. A test of that sets it anew; services in
-    processes of their own, and waits for locks, are as they are in life.
+    processes of their own are as they are in life.
     """
-    from grantkeeper.adapters import postgres_connect, postgres_pool
+    from grantkeeper.adapters import postgres_connect, postgres_feed, postgres_pool
 
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(postgres_connect, "CONNECT_SECONDS", 30.0)
         patch.setattr(postgres_connect, "COMMAND_SECONDS", 25.0)
         patch.setitem(postgres_connect.SESSION, "statement_timeout", "20000")
+        patch.setitem(postgres_connect.SESSION, "lock_timeout", "15000")
+        patch.setattr(postgres_feed, "POLL_LIMIT", 20.0)
         patch.setattr(postgres_pool, "WAIT_SECONDS", 60.0)
         yield
 

@@ -95,10 +95,10 @@ async def test_a_handshake_that_never_ends_carried_nothing(http: AiohttpHttp) ->
     The time limit covers it, and knows that nothing was sent.
     """
     async with hostile(hangs) as heard:
-        error = await failure(http, HttpRequest("POST", heard.url(scheme="https"), BODY), seconds=0.3)
+        error = await failure(http, HttpRequest("POST", heard.url(scheme="https"), BODY), seconds=2)
 
     assert False is error.may_have_arrived
-    assert "0.3 seconds" in str(error)
+    assert "2 seconds" in str(error)
 
 
 def certificate(folder: Path, host: str) -> ssl.SSLContext:

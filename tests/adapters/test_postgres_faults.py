@@ -9,7 +9,7 @@ from contextlib import suppress
 import asyncpg
 import pytest
 
-from grantkeeper.adapters import postgres_connect, postgres_pool
+from grantkeeper.adapters import postgres_connect, postgres_feed, postgres_pool
 from grantkeeper.adapters.postgres import PostgresStore, open_postgres
 from grantkeeper.adapters.postgres_schema import migrate_postgres
 from grantkeeper.errors import SettingsInvalid, StoreConflict, StoreUnavailable
@@ -18,6 +18,7 @@ from grantkeeper.testing.conformance_base import outcomes, saved
 from grantkeeper.testing.conformance_rest import heard, named
 from grantkeeper.testing.records import NOW, a_grant, a_redemption, an_event
 from tests.postgres import PASSWORD, PostgresServer, database_of, free_port
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -56,9 +57,11 @@ async def patient(url: str) -> AsyncIterator[PostgresStore]:
 
 @pytest.fixture
 async def store(url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PostgresStore]:
-    """A store that is not as patient as usual."""
-    monkeypatch.setattr(postgres_connect, "CONNECT_SECONDS", 0.5)
-    monkeypatch.setattr(postgres_connect, "COMMAND_SECONDS", 0.5)
+    """A store about as patient as in life: others make its calls fail, and not this machine."""
+    monkeypatch.setattr(postgres_connect, "CONNECT_SECONDS", 5.0)
+    monkeypatch.setattr(postgres_connect, "COMMAND_SECONDS", 5.0)
+    monkeypatch.setitem(postgres_connect.SESSION, "lock_timeout", "3000")
+    monkeypatch.setattr(postgres_feed, "POLL_LIMIT", 5.0)
     store = await open_postgres(url)
     yield store
     await store.close()
@@ -241,7 +244,7 @@ async def test_a_server_without_room_for_connections(store: PostgresStore, url: 
     await saved(store, a_grant())
     store._pool.expire()
     store._feed._hang_up()
-    await asyncio.sleep(0.1)
+    await asyncio.gather(*store._pool._parting, *store._feed._parting)
     others = []
     try:
         while True:
@@ -266,8 +269,9 @@ async def test_a_full_pool_says_so(url: str, monkeypatch: pytest.MonkeyPatch) ->
         taken = [await store._pool.take() for _ in range(2)]
         with pytest.raises(StoreUnavailable, match="in use") as caught:
             await store.get(a_grant().id)
+        monkeypatch.setattr(store._pool, "_wait_seconds", 60.0)
         waiting = asyncio.ensure_future(store.get(a_grant().id))
-        await asyncio.sleep(0.02)
+        await eventually(lambda: store._pool._waiting)
         for connection in taken:
             store._pool.give_back(connection)
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import asyncpg
 import pytest
@@ -25,6 +26,7 @@ from grantkeeper.testing.records import (
     an_event,
     job_id,
 )
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -76,12 +78,13 @@ async def test_a_lease_is_one_nodes(stores: list[PostgresStore]) -> None:
     """
     for expected in (False, True):
         taken = await outcomes(
-            *(stores[number % NODES].take("name", f"{number}", seconds=2) for number in range(60))
+            *(stores[number % NODES].take("name", f"{number}", seconds=60) for number in range(60))
         )
         leases = [lease for lease in taken if isinstance(lease, Lease)]
         assert [expected] == [lease.orphaned for lease in leases]
         assert 59 == sum(isinstance(other, Held) for other in taken)
-        await asyncio.sleep(2.1)
+        assert await stores[0].renew(leases[0], seconds=0.05) is not None
+        await asyncio.sleep(0.2)
 
 
 async def test_a_lease_goes_from_hand_to_hand_with_growing_numbers(stores: list[PostgresStore]) -> None:
@@ -110,6 +113,31 @@ async def test_a_lease_goes_from_hand_to_hand_with_growing_numbers(stores: list[
 
     assert NODES * 2 * 5 == len(held)
     assert sorted(set(held)) == held
+
+
+async def test_a_number_that_was_drawn_early_is_not_kept(
+    stores: list[PostgresStore], other: asyncpg.Connection
+) -> None:
+    """
+    Whoever drew a later one may have taken the lease and given it back while this taker stood still.
+    """
+    await other.execute("BEGIN")
+    first = await other.fetchval(
+        "INSERT INTO leases (name, owner, version, orphaned, held_until, server_start)"
+        " VALUES ('name', 'other', nextval('lease_versions'), false, now(), now()) RETURNING version"
+    )
+    taking = asyncio.ensure_future(stores[0].take("name", "me", seconds=30))
+    drawn = "SELECT pg_sequence_last_value('lease_versions'::regclass)"
+    async with asyncio.timeout(30):
+        while await other.fetchval(drawn) == first:
+            await asyncio.sleep(0.01)
+    later = await other.fetchval("SELECT nextval('lease_versions')")
+    await other.execute("ROLLBACK")
+    lease = await taking
+
+    assert isinstance(lease, Lease)
+    assert later < lease.version
+    assert 0 < await stores[1].check(lease)
 
 
 async def test_a_change_is_heard_by_the_others_at_once(
@@ -249,14 +277,31 @@ async def test_a_server_that_lost_the_last_changes_is_noticed(
     assert [] == await heard(store, last.seq)
 
 
-async def test_news_are_as_old_as_the_question(stores: list[PostgresStore]) -> None:
+async def test_news_are_as_old_as_the_question(
+    stores: list[PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """
-    Not as the moment when the answer came.
+    The last one: not as the moment when the answer came, nor as the call that asked before.
     """
-    news = await stores[0].changes(0, seconds=0.3)
+    loop, feed = asyncio.get_running_loop(), stores[0]._feed
+    inner, asked = feed._ask, list[tuple[float, float]]()
 
-    assert () == news.changes
-    assert 0 < news.age < postgres_feed.POLL_LIMIT
+    async def ask(reader: Any) -> list[Change]:
+        begun = loop.time()
+        await asyncio.sleep(0.1)
+        found = await inner(reader)
+        asked.append((begun, loop.time()))
+        return found
+
+    monkeypatch.setattr(feed, "_ask", ask)
+    waiting = asyncio.ensure_future(stores[0].changes(0, seconds=600))
+    await eventually(lambda: asked)
+    await stores[1].commit(Insert(a_grant()))
+    news = await waiting
+    (*_, (_, before), (begun, ended)) = asked
+
+    assert [("grant", a_grant().id)] == named(news.changes)
+    assert ended - begun <= news.age <= loop.time() - before
 
 
 async def test_two_commits_that_wait_for_each_other_end(stores: list[PostgresStore]) -> None:

@@ -24,6 +24,7 @@ from grantkeeper.testing.conformance import StoreConformance
 from grantkeeper.testing.conformance_base import outcomes
 from grantkeeper.testing.conformance_rest import heard
 from grantkeeper.testing.records import NOW, a_grant, a_job, an_event, job_id
+from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -73,10 +74,11 @@ async def test_a_long_lock_is_unavailable_and_heals(path: Path, store: SqliteSto
     assert await store.get(a_grant(2).id) is not None
 
 
-async def test_a_short_lock_is_waited_for(path: Path, store: SqliteStore) -> None:
+async def test_a_short_lock_is_waited_for(path: Path) -> None:
     """
     Another's transaction that ends in time is not noticed.
     """
+    store = open_sqlite(path, busy_seconds=30)
     with closing(connect(path, busy_seconds=0)) as other:
         other.execute("BEGIN IMMEDIATE")
         saving = asyncio.ensure_future(store.commit(Insert(a_grant(1))))
@@ -84,9 +86,11 @@ async def test_a_short_lock_is_waited_for(path: Path, store: SqliteStore) -> Non
         waited = not saving.done()
         other.execute("ROLLBACK")
     await saving
+    found = await store.get(a_grant(1).id)
+    await store.close()
 
     assert waited
-    assert await store.get(a_grant(1).id) is not None
+    assert found is not None
 
 
 async def test_nobody_waits_behind_the_waiting_of_others(path: Path) -> None:
@@ -165,9 +169,15 @@ async def test_a_broken_part_harms_nobody_beside_it(store: SqliteStore) -> None:
 
 
 @contextmanager
-def held_up(writer: SqliteWriter, commits: list[int]) -> Iterator[asyncio.Future[None]]:
-    """The writer busy with a first part until the block ends; every commit from then on is counted."""
-    free = threading.Event()
+def held_up(
+    writer: SqliteWriter, commits: list[int]
+) -> Iterator[tuple[asyncio.Future[None], threading.Event]]:
+    """
+    The writer busy with a first part until the block ends, and what tells that it has begun with it.
+
+    Every commit from then on is counted.
+    """
+    begun, free = threading.Event(), threading.Event()
 
     def count() -> bool:
         commits.append(1)
@@ -175,10 +185,11 @@ def held_up(writer: SqliteWriter, commits: list[int]) -> Iterator[asyncio.Future
 
     def first(db: apsw.Connection) -> None:
         db.set_commit_hook(count)
-        free.wait(10)
+        begun.set()
+        free.wait(60)
 
     try:
-        yield asyncio.ensure_future(writer.do(first))
+        yield asyncio.ensure_future(writer.do(first)), begun
     finally:
         free.set()
 
@@ -189,8 +200,8 @@ async def test_waiting_writes_are_saved_together(path: Path) -> None:
     """
     prepare(path)
     writer, commits = SqliteWriter(path, busy_seconds=1), list[int]()
-    with held_up(writer, commits) as first:
-        await asyncio.sleep(0.01)
+    with held_up(writer, commits) as (first, begun):
+        await eventually(begun.is_set)
         rest = [
             asyncio.ensure_future(writer.do(lambda db: commit(db, [Note(an_event())]))) for _ in range(100)
         ]
@@ -207,8 +218,8 @@ async def test_more_writes_than_can_wait_are_refused(path: Path) -> None:
     """
     prepare(path)
     writer = SqliteWriter(path, busy_seconds=1, queue=3)
-    with held_up(writer, []) as first:
-        await asyncio.sleep(0.01)
+    with held_up(writer, []) as (first, begun):
+        await eventually(begun.is_set)
         waiting = [asyncio.ensure_future(writer.do(lambda db: None)) for _ in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(StoreUnavailable, match="too many writes wait"):
@@ -365,13 +376,11 @@ async def test_rates_and_pauses_long_past_are_forgotten(path: Path, store: Sqlit
     assert (0, 2) == (young, await store.sweep(NOW))
 
 
-async def test_jobs_of_two_processes_meet(path: Path, store: SqliteStore) -> None:
+async def test_jobs_of_two_processes_meet(path: Path) -> None:
     """
     As many spend as may, one takes a job, and none is parked unseen while its user consents.
     """
-    await store.commit(*(Insert(a_grant(number)) for number in range(1, 21)))
-    await store.add_jobs([a_job(number, grant=number) for number in range(1, 21)])
-    other = open_sqlite(path)
+    store, other = open_sqlite(path), open_sqlite(path)
 
     async def park(job: Job) -> bool:
         await other.change_job(replace(job, state=JobState.PARKED))
@@ -380,6 +389,8 @@ async def test_jobs_of_two_processes_meet(path: Path, store: SqliteStore) -> Non
         return grant.user == "back"
 
     try:
+        await store.commit(*(Insert(a_grant(number)) for number in range(1, 21)))
+        await store.add_jobs([a_job(number, grant=number) for number in range(1, 21)])
         pair = (store, other)
         waits = await outcomes(*(pair[n % 2].spend("key", per_second=0.001, burst=7) for n in range(40)))
         taken = await outcomes(*(pair[n % 2].change_job(a_job(1)) for n in range(20)))
@@ -392,6 +403,7 @@ async def test_jobs_of_two_processes_meet(path: Path, store: SqliteStore) -> Non
             assert after is not None
             assert sees or after.state is JobState.QUEUED
     finally:
+        await store.close()
         await other.close()
 
     assert 7 == waits.count(0.0)

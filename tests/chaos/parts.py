@@ -237,9 +237,10 @@ async def revocations(town: Town, seed: int, rounds: int) -> Counts:
 
 
 async def _ask_on(calls: Calls, node: Node, grant: str, until: list[float]) -> list[tuple[float, str]]:
-    """Ask for tokens until the time comes: when each request left, and how it ended."""
-    seen = []
-    while (now := time.monotonic()) < until[0]:
+    """Ask for tokens until the time has come, then once more: when each request left, and how it ended."""
+    seen, now = [], 0.0
+    while now < until[0]:
+        now = time.monotonic()
         seen.append((now, (await calls.token(node.url, grant)).error))
         await asyncio.sleep(0.01)
     return seen

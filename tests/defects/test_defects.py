@@ -31,7 +31,7 @@ async def test_d1_processes_share_one_refresh(services: Services) -> None:
     grant = await services.sign_in("ada@example.com")
     await away(services.google.advance, 3700)
     # Long enough that the second process has begun while the first is at Google.
-    await away(services.google.fault, "token", "slow", seconds=2.0)
+    await away(services.google.fault, "token", "slow", seconds=5.0)
 
     tokens = await services.ask_all(grant, 20)
 

@@ -1,16 +1,18 @@
 """A keeper on SQLite with an emulator of Google in front, and both under one clock."""
 
+import asyncio
 import base64
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from grantkeeper.adapters.sealing import generate_keys
 from grantkeeper.library.core import KeeperCore
-from grantkeeper.model import Source
+from grantkeeper.model import Source, Token
 from grantkeeper.settings import Settings
 from grantkeeper.testing.google import GoogleEmulator
 
@@ -26,6 +28,15 @@ def azp_of(token: str) -> str:
     """Whose app an ID token was made for."""
     payload = token.split(".")[1]
     return str(json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["azp"])
+
+
+async def remembered(core: KeeperCore, grant: str, **fields: Any) -> Token:
+    """The token in memory; the feed may tell only now that the grant was made, or be late for a moment."""
+    async with asyncio.timeout(30):
+        while (token := core.fresh_token(grant, **fields)) is None:
+            await core.access_token(grant, **fields)
+            await asyncio.sleep(0.01)
+    return token
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from grantkeeper.model import GrantState, Reason, Token
 from grantkeeper.protocol.rejected import fingerprint
 from grantkeeper.protocol.scopes import OPENID
 from grantkeeper.testing.google import GoogleEmulator
-from tests.keeper.conftest import DRIVE, FILES, SCOPES, Opener
+from tests.keeper.conftest import DRIVE, FILES, SCOPES, Opener, remembered
 from tests.waiting import eventually, struck
 
 pytestmark = pytest.mark.anyio
@@ -57,9 +57,8 @@ async def test_a_fresh_token_is_from_memory(core: KeeperCore, google_emulator: G
     grant = await signed_in(core, google_emulator)
     first = await core.access_token(grant)
 
-    again = core.fresh_token(grant)
+    again = await remembered(core, grant)
 
-    assert again is not None
     assert first.access_token == again.access_token
     assert 0 == refreshes(google_emulator)
 
@@ -193,7 +192,7 @@ async def test_a_refusal_drops_every_token_at_once(
     await cores[0].access_token(grant)
     await landed(cores[0])
     error = await refused(cores[0], grant)
-    await eventually(lambda: cores[1]._access._cache.peek(grant) is None)  # the feed has told it
+    await eventually(lambda: cores[1].cache.peek(grant) is None)  # the feed has told it
     elsewhere = await refused(cores[1], grant)
 
     assert isinstance(error, ConsentRequired)
@@ -211,9 +210,7 @@ async def test_named_scopes_get_a_token_of_their_own(
     grant = await signed_in(core, google_emulator)
 
     narrow = await core.access_token(grant, scopes=frozenset({DRIVE}))
-    # Our own line of the change feed comes by and may make memory forget it, once.
-    while (again := core.fresh_token(grant, scopes=frozenset({DRIVE}))) is None:
-        await core.access_token(grant, scopes=frozenset({DRIVE}))
+    again = await remembered(core, grant, scopes=frozenset({DRIVE}))
     full = await core.access_token(grant)
 
     assert {DRIVE} == narrow.scopes
@@ -400,7 +397,7 @@ async def test_closing_waits_for_a_refresh_in_the_air(
 
 
 async def test_a_revoke_during_a_refresh_that_fails_is_obeyed(
-    open_core: Opener, google_emulator: GoogleEmulator
+    open_core: Opener, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """
     The still valid token is served after passing trouble, but not once another node has revoked the grant.
@@ -410,11 +407,22 @@ async def test_a_revoke_during_a_refresh_that_fails_is_obeyed(
     await here.access_token(grant)
     google_emulator.advance(1800)
     google_emulator.fault("token", "status_503")
+    inner, over = here.means.issuer.refresh, asyncio.Event()
+
+    async def refresh(*asked: Any) -> Any:
+        try:
+            return await inner(*asked)
+        finally:
+            await over.wait()
+
+    monkeypatch.setattr(here.means.issuer, "refresh", refresh)
     waiting = asyncio.ensure_future(here.access_token(grant, min_ttl=3000))
-    # It is tried three times, with pauses between.
     await eventually(lambda: refreshes(google_emulator) > 0)
 
     await there.revoke(grant)
+    # Heard of before the refresh has failed.
+    await eventually(lambda: here.cache.peek(grant) is None)
+    over.set()
 
     with pytest.raises(ConsentRequired):
         await waiting

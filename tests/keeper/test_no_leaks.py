@@ -35,7 +35,7 @@ from grantkeeper.server.app import create_app
 from grantkeeper.server.logs import configure
 from grantkeeper.testing.google import GoogleEmulator
 from tests.chaos.town import Town
-from tests.keeper.conftest import FILES, SCOPES
+from tests.keeper.conftest import FILES, SCOPES, remembered
 from tests.keeper.fault_kit import leaks, leaks_of, tellings
 from tests.keeper.test_connect import sign_in
 from tests.keeper.test_redeem import challenge
@@ -352,9 +352,7 @@ async def test_a_keeper_keeps_its_secrets_in_memory(
     events = [repr(event) for _, event in await core.store.events(limit=1000)]
     assert len(events) > 20
     assert [] == leaks(events, {*life.secrets, *MARKERS})
-    # When the feed has told of that refresh, memory forgets it, once.
-    while core.fresh_token(kept.id) is None:
-        await core.access_token(kept.id)
+    await remembered(core, kept.id)
     kinds = Counter[type]()
     for each in reachable(core):
         kinds[type(each)] += 1

@@ -224,7 +224,7 @@ async def test_a_revocation_in_the_middle_of_a_refresh_wins(
     """
     grant = await signed_in(core, google_emulator)
     google_emulator.advance(3700)
-    google_emulator.fault("token", "slow", count=1, seconds=0.4)
+    google_emulator.fault("token", "slow", count=1, seconds=3.0)
     waiting = asyncio.ensure_future(core.access_token(grant))
     await eventually(struck(google_emulator))
 

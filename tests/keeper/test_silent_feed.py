@@ -19,7 +19,7 @@ from grantkeeper.protocol.caller_key import SIZE, caller_key, key_hash
 from grantkeeper.server.app import App, create_app
 from grantkeeper.settings import Settings
 from grantkeeper.testing.google import GoogleEmulator
-from tests.keeper.conftest import SCOPES, Opener
+from tests.keeper.conftest import SCOPES, Opener, remembered
 from tests.server.asking import ask
 from tests.waiting import eventually, struck
 
@@ -97,8 +97,7 @@ async def test_a_silent_node_obeys_a_revocation_at_once(
     """
     here, (core, store) = await open_core(), there
     grant = await signed_in(here, google_emulator)
-    await core.access_token(grant)
-    assert core.fresh_token(grant) is not None
+    await remembered(core, grant)
     await silence(core, store, how)
 
     await here.revoke(grant)
@@ -271,19 +270,22 @@ async def test_an_answer_that_was_long_on_its_way_is_not_believed(
     here, (core, store) = await open_core(), there
     grant = await signed_in(here, google_emulator)
     await silence(core, store, "hangs")
-    inner, slow = store._store.read, [1.0]
+    inner, began, over = store._store.read, asyncio.Event(), asyncio.Event()
 
     async def read(grant_id: str) -> Any:
         found = await inner(grant_id)
-        if slow:
-            await asyncio.sleep(slow.pop())
+        if not over.is_set():
+            began.set()
+            await over.wait()
         return found
 
     store.read = read
     waiting = asyncio.ensure_future(core.access_token(grant))
-    await asyncio.sleep(0.1)
+    await began.wait()
 
     await here.revoke(grant)
+    await asyncio.sleep(1.0)
+    over.set()
 
     with pytest.raises(ConsentRequired):
         await waiting

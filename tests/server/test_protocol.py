@@ -37,11 +37,18 @@ class Hasty(GuardedProtocol):
 
 @pytest.fixture
 def server(app: App) -> Iterator[Running]:
+    with Running(app) as running:
+        yield running
+        assert 200 == running.ask("GET", "/healthz").status
+
+
+@pytest.fixture
+def hasty(app: App) -> Iterator[Running]:
+    """The same with less patience than a busy machine may need."""
     running = Running(app)
     running.protocol(Hasty)
     with running:
         yield running
-        assert 200 == running.ask("GET", "/healthz").status
 
 
 class Shared:
@@ -134,11 +141,11 @@ def test_pipelined_requests_are_answered_in_order(server: Running) -> None:
         HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
     ],
 )
-def test_a_slow_request_is_408(server: Running, sent: bytes) -> None:
+def test_a_slow_request_is_408(hasty: Running, sent: bytes) -> None:
     """
     Head or body, announced or chunked; then the connection ends.
     """
-    with Wire(server) as wire:
+    with Wire(hasty) as wire:
         wire.write(sent)
         said = wire.read()
 
@@ -148,12 +155,12 @@ def test_a_slow_request_is_408(server: Running, sent: bytes) -> None:
         assert wire.ended()
 
 
-def test_a_drip_does_not_buy_time(server: Running) -> None:
+def test_a_drip_does_not_buy_time(hasty: Running) -> None:
     """
     A byte now and then: the clock runs from the first to the last.
     """
     began = time.monotonic()
-    with Wire(server) as wire:
+    with Wire(hasty) as wire:
         try:
             for byte in HEAD + b"Content-Length: 5000\r\n\r\n" + b" " * 4000:
                 wire.write(bytes([byte]))
@@ -163,15 +170,15 @@ def test_a_drip_does_not_buy_time(server: Running) -> None:
     assert time.monotonic() - began < 40  # half of what all of it would take
 
 
-def test_a_connection_without_a_byte_is_closed(server: Running) -> None:
+def test_a_connection_without_a_byte_is_closed(hasty: Running) -> None:
     """
     Silently; there is nothing to answer.
     """
-    with Wire(server) as wire:
+    with Wire(hasty) as wire:
         assert wire.ended()
 
 
-def test_a_request_that_is_worked_on_is_not_slow(server: Running, core: FakeCore) -> None:
+def test_a_request_that_is_worked_on_is_not_slow(hasty: Running, core: FakeCore) -> None:
     """
     The time belongs to the sender; what we need does not count.
     """
@@ -183,16 +190,16 @@ def test_a_request_that_is_worked_on_is_not_slow(server: Running, core: FakeCore
         return answer
 
     core.answers["access_token"] = later
-    with Wire(server) as wire:
+    with Wire(hasty) as wire:
         wire.write(WHOLE)
         assert 200 == wire.read().status
 
 
-def test_a_body_that_is_refused_unread_ends_the_connection_in_time(server: Running) -> None:
+def test_a_body_that_is_refused_unread_ends_the_connection_in_time(hasty: Running) -> None:
     """
     The answer comes at once, and no second one when the body never comes.
     """
-    with Wire(server) as wire:
+    with Wire(hasty) as wire:
         wire.write(b"POST /v1/redeem HTTP/1.1\r\nHost: x\r\nContent-Length: 60000\r\n\r\n")
         assert (403, "forged_request") == wire.read().error
         assert wire.ended()

@@ -207,7 +207,11 @@ class PostgresStore(PostgresJobs):
         for _ in range(AGAIN):
             asked_at = _monotonic()
             if rows := await self._write("take_lease", name, owner, float(seconds), self._life.sign, *at):
-                version, orphaned = rows[0]
+                version, orphaned, overtaken = rows[0]
+                if overtaken:
+                    if not (rows := await self._write("number_lease", name, version, owner)):
+                        continue  # It has lapsed meanwhile, and somebody has it.
+                    ((version,),) = rows
                 return Lease(name, owner, version, _left(seconds, asked_at), orphaned)
             asked_at = _monotonic()
             if rows := await self._read("lease_held", name):

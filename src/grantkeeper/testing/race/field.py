@@ -22,6 +22,10 @@ QUIET = 0.6
 """Seconds without a new refresh after which all that will come has come."""
 
 PATIENCE = 20.0
+
+HELD = 5.0
+"""Seconds for which an answer may be held back, and no service gives up on the issuer."""
+
 AT_ONCE = 200
 
 
@@ -171,8 +175,12 @@ class Field:
         return True
 
     async def quiet(self, mark: int, least: int) -> None:
-        """Wait until *least* refreshes came after *mark*, and then until no more come."""
-        await self.arrived(mark, least)
+        """
+        Wait until no more refreshes come, once *least* came after *mark*.
+
+        For those no longer than answers may be held back: a service may send fewer at once.
+        """
+        await self.arrived(mark, least, HELD)
         before, now = -1, len(await self.since(mark))
         while before != now:
             await asyncio.sleep(QUIET)

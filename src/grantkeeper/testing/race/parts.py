@@ -65,7 +65,8 @@ async def _storm(field: Field, sizes: Sizes, name: str) -> Result:
     mark = await field.mark()
     await away(field.issuer.hold)
     asking = asyncio.ensure_future(field.ask_all(field.spread(people, sizes.requests)))
-    await field.quiet(mark, 1)
+    # Each of them must be refreshed once, whatever the service does.
+    await field.quiet(mark, len(people))
     await away(field.issuer.release)
     tally = await asking
     seen = await field.since(mark)

@@ -4,7 +4,8 @@
 -- that vouches for the owner, and the server has run all the while.
 
 -- A lease that is held is seen without a write: whoever waits for it asks again and again.
--- Under the row's lock the number is drawn anew, so that it grows with every taking.
+-- Under the row's lock the number is drawn anew, so that it grows with every taking. That of a new row was
+-- drawn before there was one to lock: whoever drew a later one may have had the lease and given it back.
 -- name: take_lease
 INSERT INTO leases AS held (name, owner, version, orphaned, held_until, life, server_start)
 SELECT $1::text, $2::text, nextval('lease_versions'), false, clock_timestamp() + make_interval(secs => $3),
@@ -20,7 +21,11 @@ ON CONFLICT (name) DO UPDATE SET
     life = excluded.life,
     server_start = excluded.server_start
 WHERE held.held_until <= clock_timestamp() OR {dead}
-RETURNING version, orphaned;
+RETURNING version, orphaned, version < pg_sequence_last_value('lease_versions'::regclass);
+
+-- name: number_lease
+UPDATE leases SET version = nextval('lease_versions') WHERE name = $1 AND version = $2 AND owner = $3
+RETURNING version;
 
 -- name: lease_held
 SELECT extract(epoch FROM held_until - clock_timestamp())::float8 FROM leases WHERE name = $1;
