@@ -161,22 +161,25 @@ class Redeemer:
         )
         try:
             standing = await self._means.store.claim(claim, seconds=CLAIM_SECONDS)
-        except StoreUnavailable:
-            # It may stand all the same, and nothing was sent: the code must not be spent by that.
-            with suppress(StoreUnavailable):
-                await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+            if standing is None:
+                standing = await self._other_claim(plan, claim)
+            if standing is None:
+                # Only here, where the code is about to be sent: who passes the gate must report.
+                self._gates.enter(plan.client)
+        except GrantkeeperError:
+            # A claim that was reported as failed may stand all the same.
+            await self._release(claim)
             raise
-        if standing is None:
-            standing = await self._other_claim(plan, claim)
         if standing is not None:
             return await self._again(plan, standing, proof)
-        try:
-            # Only here, where the code is about to be sent: who passes the gate must report.
-            self._gates.enter(plan.client)
-        except GrantkeeperError:
-            await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
-            raise
         return await self._send(plan, claim, proof)
+
+    async def _release(self, claim: Redemption) -> None:
+        """Take back a claim that sent nothing: the code must not be spent by that."""
+        with suppress(StoreUnavailable):
+            await patiently(
+                self._means, lambda: self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+            )
 
     def _code_hashes(self, plan: Plan) -> tuple[bytes, ...]:
         """What the code is filed under, by every index key; a new claim takes the first."""
@@ -199,7 +202,7 @@ class Redeemer:
         for code_hash in self._code_hashes(plan)[1:]:
             other = await self._means.store.redemption(code_hash)
             if other is not None:
-                await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+                await self._release(claim)
                 return other
         return None
 
@@ -295,7 +298,7 @@ class Redeemer:
         except IssuerUnavailable as error:
             # Nothing was sent: the code is as good as before.
             self._gates.report(plan.client, error, sent_at)
-            await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+            await self._release(claim)
             raise
         except BrokenAnswer as error:
             answer = Answer.salvaged(error)
