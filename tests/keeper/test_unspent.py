@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -10,31 +9,13 @@ from grantkeeper.adapters.sealing import KeysetSealer
 from grantkeeper.errors import IssuerUnavailable, StoreUnavailable
 from grantkeeper.keeper.gates import Gates
 from grantkeeper.model import GrantState
-from tests.keeper.delivery_kit import Town
+from tests.keeper.delivery_kit import Town, fails_at
 from tests.keeper.fake_issuer import UNSENT
 from tests.keeper.rotation_kit import two_keys
 
 pytestmark = pytest.mark.anyio
 
 Patch = pytest.MonkeyPatch
-AWAY = StoreUnavailable("the store is away")
-
-
-def fails_at(number: int, call: Callable[..., Any], *, done: bool = False) -> Callable[..., Any]:
-    """*call*, whose call of that *number* fails; *done* for one that is obeyed all the same."""
-    count = 0
-
-    async def failing(*args: Any, **named: Any) -> Any:
-        nonlocal count
-        count += 1
-        if count == number and not done:
-            raise AWAY
-        result = await call(*args, **named)
-        if count == number:
-            raise AWAY
-        return result
-
-    return failing
 
 
 def unsent(town: Town, patch: Patch) -> None:
