@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import hashlib
 from typing import Any
 
@@ -318,6 +319,28 @@ async def test_a_broken_grant_revives_on_proof_alone(
     assert 1 == google_emulator.count("token", "refresh_token")
 
 
+async def test_a_repeat_is_told_what_the_proof_came_to(
+    core: KeeperCore, google_emulator: GoogleEmulator
+) -> None:
+    """
+    The outcome was written before the refresh that revived the grant; a repeat gets what that brought.
+    """
+    grant = await redeem(core, google_emulator.code(ADA, SCOPES))
+    google_emulator.advance(3700)
+    google_emulator.fault("token", "invalid_grant", count=1)
+    with pytest.raises(GrantkeeperError):
+        await core.access_token(grant.id)
+    code = google_emulator.code(ADA, SCOPES, access_type="online")
+
+    first = await redeem(core, code, idempotency_key=KEY)
+    again = await redeem(core, code, idempotency_key=KEY)
+
+    assert first.session is not None and again.session is not None
+    assert dataclasses.replace(first, session=None) == dataclasses.replace(again, session=None)
+    assert GrantState.ACTIVE == again.state
+    assert 1 == google_emulator.count("token", "refresh_token"), "the repeat found nothing left to prove"
+
+
 async def test_a_narrower_new_token_waits_until_the_stored_is_tried(
     core: KeeperCore, google_emulator: GoogleEmulator
 ) -> None:
@@ -340,17 +363,19 @@ async def test_a_narrower_new_token_replaces_a_dead_one(
     core: KeeperCore, google_emulator: GoogleEmulator
 ) -> None:
     """
-    The stored token is refused: the new one takes its place, with its scopes.
+    The stored token is refused: the new one takes its place, with its scopes, and a repeat is told the same.
     """
     grant = await redeem(core, google_emulator.code(ADA, [*SCOPES, FILES]))
     narrow = google_emulator.code(ADA, SCOPES, force=True, include_granted_scopes=False)
     google_emulator.fault("token", "invalid_grant", count=1, grant_type="refresh_token")
 
-    await redeem(core, narrow)
+    first = await redeem(core, narrow, idempotency_key=KEY)
+    again = await redeem(core, narrow, idempotency_key=KEY)
 
     stored = await core.grant(grant.id)
-    assert (GrantState.ACTIVE, None) == (stored.state, stored.waiting)
+    assert (GrantState.ACTIVE, None, None) == (stored.state, stored.waiting, stored.uncertain_since)
     assert FILES not in stored.granted
+    assert stored.granted == first.scopes == again.scopes
 
 
 async def test_undecided_both_tokens_stay(core: KeeperCore, google_emulator: GoogleEmulator) -> None:

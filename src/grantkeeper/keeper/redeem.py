@@ -34,7 +34,6 @@ from grantkeeper.keeper.sessions import Sessions
 from grantkeeper.keeper.settling import Answered, Settler
 from grantkeeper.model import (
     AuditEvent,
-    Client,
     GrantState,
     Identity,
     IdentitySource,
@@ -242,7 +241,7 @@ class Redeemer:
             known = later
         if known.state is RedemptionState.ANSWERED:
             return await self._claim_answer(plan, known, proof)
-        return await self._told(plan.client, known, self._settler.outcomes.told(known), plan.nonce)
+        return await self._told(plan, known, self._settler.outcomes.told(known))
 
     async def _note_repeat(self, plan: Plan, known: Redemption) -> None:
         event = AuditEvent(
@@ -276,17 +275,16 @@ class Redeemer:
         answered = Answered.of(plan, claim, answer, proof, at=known.settled_at, asked_at=now)
         return await self._keep(plan, answered)
 
-    async def _told(
-        self, client: Client, redemption: Redemption, told: Told, nonce: str | None
-    ) -> RedeemedGrant:
+    async def _told(self, plan: Plan, redemption: Redemption, told: Told) -> RedeemedGrant:
         if told.error is not None:
             raise told.error
         assert told.result is not None
+        result = await self._proved(plan, told.result) if told.proof_due else told.result
         settled_at = redemption.settled_at or redemption.created_at
         young = self._means.clock.now() <= settled_at + SESSION_WITHIN
-        if not (young and told.by_answer and told.result.state is GrantState.ACTIVE):
-            return told.result
-        return await self._sessions.attach(told.result, client, nonce)
+        if not (young and told.by_answer and result.state is GrantState.ACTIVE):
+            return result
+        return await self._sessions.attach(result, plan.client, plan.nonce)
 
     # -- sending and after --------------------------------------------------------------------
 
@@ -324,12 +322,17 @@ class Redeemer:
         except StoreUnavailable as error:
             error.retry_after = error.retry_after or TELL_AGAIN
             raise
-        told = settled.told
-        if settled.proof_due:
-            # Which token is better, or whether the grant lives, a refresh decides; undecided, all is kept.
-            with suppress(GrantkeeperError):
-                await self._refresher.prove(settled.grant_id)
-            told = await self._settler.proved(answered, settled)
+        told = await self._proved(plan, settled.told) if settled.proof_due else settled.told
         if told.state is not GrantState.ACTIVE or settled.owner.source is not IdentitySource.ANSWER:
             return told
         return await self._sessions.attach(told, plan.client, plan.nonce)
+
+    async def _proved(self, plan: Plan, told: RedeemedGrant) -> RedeemedGrant:
+        """
+        *told*, once a refresh has decided which token is better, or whether the grant lives.
+
+        The first and whoever repeats it wait for one and the same refresh. Undecided, all is kept.
+        """
+        with suppress(GrantkeeperError):
+            await self._refresher.settle(told.id)
+        return await self._settler.proved(plan, told)
