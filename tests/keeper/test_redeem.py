@@ -499,6 +499,34 @@ async def test_an_answer_without_identity_waits_for_better_proof(
     assert 1 == google_emulator.count("token", "authorization_code")
 
 
+async def test_a_waiting_answer_is_one_requests_at_a_time(
+    core: KeeperCore, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A retry beside the request whose proof is being used is told to come again, and takes nothing from it.
+    """
+    code = google_emulator.code(ADA, [DRIVE], source="android")
+    fields: dict[str, Any] = {"source": "android", "idempotency_key": KEY}
+    await refused(core, code, **fields)
+    fields |= {"trusted": True, "id_token": google_emulator.id_token(ADA)}
+    put_once, beside = core.store.put_once, []
+
+    async def put_and_retry(*value: Any, **until: Any) -> bool:
+        monkeypatch.undo()
+        put = await put_once(*value, **until)
+        beside.append(await refused(core, code, **fields))
+        return put
+
+    monkeypatch.setattr(core.store, "put_once", put_and_retry)
+
+    first = await redeem(core, code, **fields)
+    after = await redeem(core, code, **fields)
+
+    assert ["issuer_unavailable"] == [error.code for error in beside]
+    assert first == after
+    assert GrantState.ACTIVE == first.state
+
+
 async def test_a_waiting_answer_is_gone_after_ten_minutes(
     core: KeeperCore, google_emulator: GoogleEmulator
 ) -> None:

@@ -158,7 +158,7 @@ class MemoryStore(MemoryJobs):
     async def reclaim(self, code_hash: bytes, *, owner: str, new_owner: str, seconds: float) -> bool:
         self._open()
         claim = self._tables.owned(code_hash, owner, RedemptionState.ANSWERED)
-        if claim is None:
+        if claim is None or claim.until > self._time():
             return False
         self._tables.claims[code_hash] = Claim(
             replace(claim.redemption, owner=new_owner), self._time() + seconds

@@ -264,14 +264,14 @@ class Redeemer:
             )
         if proof is None:
             proof = await self._proof(plan)
-        owner = self._means.owner()
+        answer, owner = self._settler.outcomes.answer(known), self._means.owner()
         mine = await self._means.store.reclaim(
             known.code_hash, owner=known.owner, new_owner=owner, seconds=CLAIM_SECONDS
         )
         if not mine:
             raise IssuerUnavailable("another request is working on this code", retry_after=1.0)
         claim = replace(known, owner=owner, fingerprint=self._fingerprints(plan)[0])
-        answer, now = self._settler.outcomes.answer(known), self._means.clock.now()
+        now = self._means.clock.now()
         answered = Answered.of(plan, claim, answer, proof, at=known.settled_at, asked_at=now)
         return await self._keep(plan, answered)
 
