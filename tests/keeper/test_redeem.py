@@ -28,6 +28,7 @@ from grantkeeper.model import GrantState, IdentitySource, Reason, RedeemedGrant
 from grantkeeper.protocol.scopes import EMAIL, OPENID, PROFILE
 from grantkeeper.testing.google import GoogleEmulator
 from tests.keeper.conftest import DRIVE, FILES, SCOPES, Opener
+from tests.keeper.delivery_kit import fails_at
 from tests.waiting import eventually, struck
 
 pytestmark = pytest.mark.anyio
@@ -555,6 +556,21 @@ async def test_an_id_token_is_proof_once(core: KeeperCore, google_emulator: Goog
     error = await refused(core, google_emulator.code(ADA, [DRIVE], source="android", force=True), **fields)
 
     assert isinstance(error, IdentityUnknown)
+
+
+async def test_an_id_token_stays_proof_of_its_code(
+    core: KeeperCore, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The store kept that it was used and said that it failed: the sign-in is not refused for its own proof.
+    """
+    code = google_emulator.code(ADA, [DRIVE], source="android")
+    proof = google_emulator.id_token(ADA)
+    monkeypatch.setattr(core.store, "put_once", fails_at(1, core.store.put_once, done=True))
+
+    grant = await redeem(core, code, source="android", trusted=True, id_token=proof)
+
+    assert GrantState.ACTIVE == grant.state
 
 
 async def test_the_word_of_a_caller_never_replaces_the_issuers(

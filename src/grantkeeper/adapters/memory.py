@@ -288,7 +288,7 @@ class MemoryStore(MemoryJobs):
     async def put_once(self, kind: str, key: bytes, value: bytes, *, now: datetime, until: datetime) -> bool:
         self._open()
         kept = self._tables.once.get((kind, key))
-        if kept is not None and kept[1] > now:
+        if kept is not None and kept[1] > now and kept[0] != value:
             return False
         self._tables.once[kind, key] = (value, until)
         return True

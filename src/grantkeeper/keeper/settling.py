@@ -258,6 +258,7 @@ class Settler:
                 token=answered.id_token,
                 trusted=answered.trusted,
                 user=answered.user,
+                code_hash=answered.claim.code_hash,
                 at=answered.asked_at,
             )
         )
