@@ -58,7 +58,7 @@ async def fill(store: Store) -> None:
     await store.add_caller(a_caller())
     await store.add_caller(a_caller("gone", 2, clients=frozenset(), expires_at=None))
     await store.revoke_caller("gone", LATER)
-    await store.put_once("id_token", b"\x00used", b"", now=NOW, until=LATER)
+    await store.put_once("id_token", b"\x00used", b"code", now=NOW, until=LATER)
     await store.add_signing_key(a_signing_key())
     await store.append([an_event(1), an_event(2)])
     await store.set_mark("progress", b"\xff far")

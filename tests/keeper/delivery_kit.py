@@ -173,6 +173,22 @@ class Stops:
                 raise Killed
 
 
+def fails_at(number: int, call: Callable[..., Any], *, done: bool = False) -> Callable[..., Any]:
+    """A store's *call* that fails once, the time of that *number*; *done* if it is obeyed all the same."""
+    count = 0
+
+    async def failing(*args: Any, **named: Any) -> Any:
+        nonlocal count
+        count += 1
+        fails = count == number
+        result = await call(*args, **named) if done or not fails else None
+        if fails:
+            raise StoreUnavailable("the store is away")
+        return result
+
+    return failing
+
+
 class StoppingStore:
     """A store that `Stops` stop."""
 

@@ -20,8 +20,10 @@ from grantkeeper.errors import (
 )
 from grantkeeper.keeper.custody import LONGEST_REST
 from grantkeeper.keeper.nodes import take_over
+from grantkeeper.keeper.seals import Seals
 from grantkeeper.model import GrantState, JournalKind, Reason
-from tests.keeper.delivery_kit import KEY, Killed, Stops, Town
+from tests.keeper.delivery_kit import KEY, Killed, Stops, Town, fails_at
+from tests.keeper.rotation_kit import old_alone, two_keys
 
 pytestmark = pytest.mark.anyio
 
@@ -226,6 +228,28 @@ async def test_without_store_and_journal_the_store_is_still_tried(town: Town) ->
     assert "1" == grant.subject
     assert "the journal cannot be written (No space left on device)" == report["journal"]
     assert 1 == core.counters["journal", "redemption_failed"]
+
+
+async def test_a_node_that_lacks_the_key_in_use_tries_the_store_as_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    It cannot seal an entry of the journal, but the row's own data key opens: the rotated token is stored.
+    """
+    town, keys = Town(tmp_path, rotates=True), two_keys()
+    town.sealer = KeysetSealer(old_alone(keys))
+    town.seals = Seals(town.sealer)
+    async with town.process() as (core, _):
+        grant = (await town.sign_in(core)).id
+        town.clock.advance(HOUR)
+        town.sealer.use(keys.wrap_keys[0].id, None)
+        monkeypatch.setattr(town.store, "commit", fails_at(1, town.store.commit))
+
+        token = await core.access_token(grant)
+
+    assert "MARKER-access-2" == token.reveal()
+    assert {await town.token_kept()} == town.issuer.good
+    assert 1 == core.counters["journal", "refresh_failed"]
 
 
 # -- what happened meanwhile ------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import dataclasses
 import hashlib
 from typing import Any
 
@@ -27,6 +28,7 @@ from grantkeeper.model import GrantState, IdentitySource, Reason, RedeemedGrant
 from grantkeeper.protocol.scopes import EMAIL, OPENID, PROFILE
 from grantkeeper.testing.google import GoogleEmulator
 from tests.keeper.conftest import DRIVE, FILES, SCOPES, Opener
+from tests.keeper.delivery_kit import fails_at
 from tests.waiting import eventually, struck
 
 pytestmark = pytest.mark.anyio
@@ -318,6 +320,28 @@ async def test_a_broken_grant_revives_on_proof_alone(
     assert 1 == google_emulator.count("token", "refresh_token")
 
 
+async def test_a_repeat_is_told_what_the_proof_came_to(
+    core: KeeperCore, google_emulator: GoogleEmulator
+) -> None:
+    """
+    The outcome was written before the refresh that revived the grant; a repeat gets what that brought.
+    """
+    grant = await redeem(core, google_emulator.code(ADA, SCOPES))
+    google_emulator.advance(3700)
+    google_emulator.fault("token", "invalid_grant", count=1)
+    with pytest.raises(GrantkeeperError):
+        await core.access_token(grant.id)
+    code = google_emulator.code(ADA, SCOPES, access_type="online")
+
+    first = await redeem(core, code, idempotency_key=KEY)
+    again = await redeem(core, code, idempotency_key=KEY)
+
+    assert first.session is not None and again.session is not None
+    assert dataclasses.replace(first, session=None) == dataclasses.replace(again, session=None)
+    assert GrantState.ACTIVE == again.state
+    assert 1 == google_emulator.count("token", "refresh_token"), "the repeat found nothing left to prove"
+
+
 async def test_a_narrower_new_token_waits_until_the_stored_is_tried(
     core: KeeperCore, google_emulator: GoogleEmulator
 ) -> None:
@@ -340,17 +364,19 @@ async def test_a_narrower_new_token_replaces_a_dead_one(
     core: KeeperCore, google_emulator: GoogleEmulator
 ) -> None:
     """
-    The stored token is refused: the new one takes its place, with its scopes.
+    The stored token is refused: the new one takes its place, with its scopes, and a repeat is told the same.
     """
     grant = await redeem(core, google_emulator.code(ADA, [*SCOPES, FILES]))
     narrow = google_emulator.code(ADA, SCOPES, force=True, include_granted_scopes=False)
     google_emulator.fault("token", "invalid_grant", count=1, grant_type="refresh_token")
 
-    await redeem(core, narrow)
+    first = await redeem(core, narrow, idempotency_key=KEY)
+    again = await redeem(core, narrow, idempotency_key=KEY)
 
     stored = await core.grant(grant.id)
-    assert (GrantState.ACTIVE, None) == (stored.state, stored.waiting)
+    assert (GrantState.ACTIVE, None, None) == (stored.state, stored.waiting, stored.uncertain_since)
     assert FILES not in stored.granted
+    assert stored.granted == first.scopes == again.scopes
 
 
 async def test_undecided_both_tokens_stay(core: KeeperCore, google_emulator: GoogleEmulator) -> None:
@@ -474,6 +500,34 @@ async def test_an_answer_without_identity_waits_for_better_proof(
     assert 1 == google_emulator.count("token", "authorization_code")
 
 
+async def test_a_waiting_answer_is_one_requests_at_a_time(
+    core: KeeperCore, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    A retry beside the request whose proof is being used is told to come again, and takes nothing from it.
+    """
+    code = google_emulator.code(ADA, [DRIVE], source="android")
+    fields: dict[str, Any] = {"source": "android", "idempotency_key": KEY}
+    await refused(core, code, **fields)
+    fields |= {"trusted": True, "id_token": google_emulator.id_token(ADA)}
+    put_once, beside = core.store.put_once, []
+
+    async def put_and_retry(*value: Any, **until: Any) -> bool:
+        monkeypatch.undo()
+        put = await put_once(*value, **until)
+        beside.append(await refused(core, code, **fields))
+        return put
+
+    monkeypatch.setattr(core.store, "put_once", put_and_retry)
+
+    first = await redeem(core, code, **fields)
+    after = await redeem(core, code, **fields)
+
+    assert ["issuer_unavailable"] == [error.code for error in beside]
+    assert first == after
+    assert GrantState.ACTIVE == first.state
+
+
 async def test_a_waiting_answer_is_gone_after_ten_minutes(
     core: KeeperCore, google_emulator: GoogleEmulator
 ) -> None:
@@ -502,6 +556,21 @@ async def test_an_id_token_is_proof_once(core: KeeperCore, google_emulator: Goog
     error = await refused(core, google_emulator.code(ADA, [DRIVE], source="android", force=True), **fields)
 
     assert isinstance(error, IdentityUnknown)
+
+
+async def test_an_id_token_stays_proof_of_its_code(
+    core: KeeperCore, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The store kept that it was used and said that it failed: the sign-in is not refused for its own proof.
+    """
+    code = google_emulator.code(ADA, [DRIVE], source="android")
+    proof = google_emulator.id_token(ADA)
+    monkeypatch.setattr(core.store, "put_once", fails_at(1, core.store.put_once, done=True))
+
+    grant = await redeem(core, code, source="android", trusted=True, id_token=proof)
+
+    assert GrantState.ACTIVE == grant.state
 
 
 async def test_the_word_of_a_caller_never_replaces_the_issuers(

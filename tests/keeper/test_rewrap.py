@@ -52,7 +52,7 @@ async def test_grants_move_while_they_are_refreshed_and_no_token_is_lost(
             dice = random.Random(seed)
             while not over.is_set():
                 try:
-                    await core._refresher.prove(dice.choice(grants))
+                    await core._refresher.refresh(dice.choice(grants), None, lambda *_: False)
                 except Exception as error:
                     failed.append(error)
                 served += 1

@@ -158,7 +158,7 @@ class MemoryStore(MemoryJobs):
     async def reclaim(self, code_hash: bytes, *, owner: str, new_owner: str, seconds: float) -> bool:
         self._open()
         claim = self._tables.owned(code_hash, owner, RedemptionState.ANSWERED)
-        if claim is None:
+        if claim is None or claim.until > self._time():
             return False
         self._tables.claims[code_hash] = Claim(
             replace(claim.redemption, owner=new_owner), self._time() + seconds
@@ -288,7 +288,7 @@ class MemoryStore(MemoryJobs):
     async def put_once(self, kind: str, key: bytes, value: bytes, *, now: datetime, until: datetime) -> bool:
         self._open()
         kept = self._tables.once.get((kind, key))
-        if kept is not None and kept[1] > now:
+        if kept is not None and kept[1] > now and kept[0] != value:
             return False
         self._tables.once[kind, key] = (value, until)
         return True

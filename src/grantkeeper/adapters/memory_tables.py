@@ -198,7 +198,8 @@ class Tables:
             grant_id=redemption.grant_id,
             index_version=redemption.index_version,
         )
-        _put(self.claims, redemption.code_hash, Claim(settled, claim.until), undo)
+        until = float("-inf") if settled.state is RedemptionState.ANSWERED else claim.until
+        _put(self.claims, redemption.code_hash, Claim(settled, until), undo)
 
     def owned(self, code_hash: bytes, owner: str, state: RedemptionState) -> Claim | None:
         """The claim of a code, if it is *owner*'s and in that state."""

@@ -263,7 +263,7 @@ def revoke_caller(db: apsw.Connection, name_or_id: str, at: datetime) -> Caller 
 def put_once(
     db: apsw.Connection, kind: str, key: bytes, value: bytes, now: datetime, until: datetime
 ) -> bool:
-    """Keep a value, unless the key has one that is not past its end."""
+    """Keep a value, unless the key has another that is not past its end."""
     db.execute(SQL["put_once"], (kind, key, value, instant(now), instant(until)))
     return db.changes() == 1
 

@@ -60,7 +60,7 @@ class Merged:
 
     @property
     def proof_due(self) -> bool:
-        """Whether the grant, or which of its two tokens, is decided by a refresh."""
+        """Whether a refresh decides if the grant lives, or with which token; it is in doubt till then."""
         return self.choice in (Keep.BOTH, Keep.STORED_ON_PROOF)
 
 
@@ -134,7 +134,8 @@ def _chosen(grant: Grant, consent: Consent, choice: Keep, seals: Seals) -> Grant
         assert consent.refresh_token is not None
         sealed = seals.seal_refresh_token(grant, consent.refresh_token, generation)
         if choice is Keep.BOTH:
-            return replace(grant, generation=generation, waiting=Waiting(sealed, consent.granted, ends_at))
+            waiting = Waiting(sealed, consent.granted, ends_at)
+            return replace(grant, generation=generation, waiting=waiting, uncertain_since=consent.at)
         renewed = replace(
             _active(grant),
             granted=consent.granted,
@@ -148,11 +149,13 @@ def _chosen(grant: Grant, consent: Consent, choice: Keep, seals: Seals) -> Grant
     if choice in (Keep.STORED, Keep.STORED_ON_PROOF):
         # What the stored token really opens, its next refresh tells. If it is dead, the reason is
         # now that no new one came: a plain sign-in was tried, and the next must force consent.
-        unproved = choice is Keep.STORED_ON_PROOF and grant.state is GrantState.NEEDS_CONSENT
+        on_proof = choice is Keep.STORED_ON_PROOF
+        unproved = on_proof and grant.state is GrantState.NEEDS_CONSENT
         return replace(
             grant,
             granted=grant.granted | consent.granted,
             reason=Reason.NO_REFRESH_TOKEN if unproved else grant.reason,
+            uncertain_since=consent.at if on_proof else grant.uncertain_since,
         )
     broken = replace(
         grant,

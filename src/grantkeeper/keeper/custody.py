@@ -17,7 +17,7 @@ from typing import TypeVar
 import msgspec
 
 from grantkeeper.backoff import pause
-from grantkeeper.errors import JournalFailed, StoreUnavailable
+from grantkeeper.errors import JournalFailed, SealBroken, StoreUnavailable
 from grantkeeper.keeper.means import STORE_LIMIT, Means
 from grantkeeper.model import JournalEntry, JournalKind
 from grantkeeper.ports import Journal, SealContext
@@ -113,21 +113,22 @@ class Custody:
         sealer = self._means.sealer
         # The key is bound as the value is, so that nothing of an entry fits another.
         context = _context(entry_id, draft.kind, draft.owner, draft.client_id, draft.about)
-        data_key = sealer.new_key(context.client_id, context.owner)
         text = msgspec.json.encode(draft.value()).decode()
-        entry = JournalEntry(
-            id=entry_id,
-            kind=draft.kind,
-            owner=draft.owner,
-            client_id=draft.client_id,
-            at=draft.at,
-            data_key=data_key,
-            box=sealer.seal(data_key, text, context),
-        )
         self._in_hand.add(entry_id)
         try:
+            data_key = sealer.new_key(context.client_id, context.owner)
+            entry = JournalEntry(
+                id=entry_id,
+                kind=draft.kind,
+                owner=draft.owner,
+                client_id=draft.client_id,
+                at=draft.at,
+                data_key=data_key,
+                box=sealer.seal(data_key, text, context),
+            )
             await self.journal.write(entry)
-        except JournalFailed as error:
+        except (JournalFailed, SealBroken) as error:
+            # A node that lacks the key in use still has the store to try.
             self._in_hand.discard(entry_id)
             self._count(draft.kind, "failed")
             self._means.tell("journal.failed", level=logging.ERROR, kind=draft.kind, why=error)

@@ -117,7 +117,7 @@ class Deliverer:
             return
         self._means.tell("redeem", client=client.name, outcome="ok", grant=settled.grant_id)
         if settled.proof_due:
-            self._refresher.prove_beside(settled.grant_id)
+            self._refresher.settle_beside(settled.grant_id)
 
     async def _adopt(self) -> None:
         found = await self._custody.journal.adopt()

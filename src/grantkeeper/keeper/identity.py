@@ -94,6 +94,7 @@ async def from_vouching(
     token: IdToken | None,
     trusted: bool,
     user: str | None,
+    code_hash: bytes,
     at: datetime,
 ) -> Owner:
     """
@@ -103,10 +104,11 @@ async def from_vouching(
         proof: What the request's own ID token says, verified.
         trusted: Whether a caller key (or the embedding program) stands behind the request.
         user: The caller's own id of the person.
+        code_hash: Of the code whose answer it is: the only one that the proof is good for from here on.
         at: When that request came.
 
     Raises:
-        IdentityUnknown: Nobody vouches, or the proof is too old or was used before.
+        IdentityUnknown: Nobody vouches, or the proof is too old or was used for another code.
     """
     if not trusted:
         raise IdentityUnknown("the issuer's answer does not say who signed in, and no caller vouches for it")
@@ -115,8 +117,8 @@ async def from_vouching(
             raise IdentityUnknown("the request's id_token is older than 10 minutes")
         used = hashlib.sha256(token.reveal().encode()).digest()
         now, until = means.clock.now(), max(proof.expires_at, at) + PROOF_AGE
-        if not await means.store.put_once("id_token", used, b"", now=now, until=until):
-            raise IdentityUnknown("the request's id_token was used as proof before")
+        if not await means.store.put_once("id_token", used, code_hash, now=now, until=until):
+            raise IdentityUnknown("the request's id_token was used as proof of another sign-in")
         return Owner(proof.subject, IdentitySource.REQUEST, proof.profile)
     if user is not None:
         return Owner(await _subject_of_user(means, client, user), IdentitySource.CALLER, None)

@@ -114,6 +114,8 @@ class Told:
     error: GrantkeeperError | None = None
     by_answer: bool = field(default=False)
     """Whether the issuer's own ID token said who it was: without, there is no session."""
+    proof_due: bool = False
+    """Whether it is from before the refresh that decides what became of the grant."""
 
 
 class Outcomes:
@@ -126,9 +128,15 @@ class Outcomes:
         """A data key for a redemption."""
         return self._sealer.new_key(client_id, owner_of(code_hash.hex()))
 
-    def done(self, claim: Redemption, result: RedeemedGrant, now: datetime, *, by_answer: bool) -> Redemption:
+    def done(self, claim: Redemption, told: Told, now: datetime) -> Redemption:
         """*claim*, settled with a success."""
-        value = {"result": msgspec.to_builtins(replace(result, session=None)), "by_answer": by_answer}
+        result = told.result
+        assert result is not None
+        value = {
+            "result": msgspec.to_builtins(replace(result, session=None)),
+            "by_answer": told.by_answer,
+            "proof_due": told.proof_due,
+        }
         return replace(self._sealed(claim, RedemptionState.DONE, value), settled_at=now, grant_id=result.id)
 
     def failed(
@@ -157,7 +165,7 @@ class Outcomes:
             result = msgspec.convert(value["result"], RedeemedGrant)
         except (KeyError, msgspec.ValidationError) as error:
             raise SealBroken("a redemption's outcome is of another release") from error
-        return Told(result=result, by_answer=value["by_answer"] is True)
+        return Told(result, by_answer=value["by_answer"] is True, proof_due=value.get("proof_due") is True)
 
     def answer(self, redemption: Redemption) -> Answer:
         """

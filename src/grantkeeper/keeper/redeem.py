@@ -34,7 +34,6 @@ from grantkeeper.keeper.sessions import Sessions
 from grantkeeper.keeper.settling import Answered, Settler
 from grantkeeper.model import (
     AuditEvent,
-    Client,
     GrantState,
     Identity,
     IdentitySource,
@@ -161,22 +160,25 @@ class Redeemer:
         )
         try:
             standing = await self._means.store.claim(claim, seconds=CLAIM_SECONDS)
-        except StoreUnavailable:
-            # It may stand all the same, and nothing was sent: the code must not be spent by that.
-            with suppress(StoreUnavailable):
-                await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+            if standing is None:
+                standing = await self._other_claim(plan, claim)
+            if standing is None:
+                # Only here, where the code is about to be sent: who passes the gate must report.
+                self._gates.enter(plan.client)
+        except GrantkeeperError:
+            # A claim that was reported as failed may stand all the same.
+            await self._release(claim)
             raise
-        if standing is None:
-            standing = await self._other_claim(plan, claim)
         if standing is not None:
             return await self._again(plan, standing, proof)
-        try:
-            # Only here, where the code is about to be sent: who passes the gate must report.
-            self._gates.enter(plan.client)
-        except GrantkeeperError:
-            await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
-            raise
         return await self._send(plan, claim, proof)
+
+    async def _release(self, claim: Redemption) -> None:
+        """Take back a claim that sent nothing: the code must not be spent by that."""
+        with suppress(StoreUnavailable):
+            await patiently(
+                self._means, lambda: self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+            )
 
     def _code_hashes(self, plan: Plan) -> tuple[bytes, ...]:
         """What the code is filed under, by every index key; a new claim takes the first."""
@@ -199,7 +201,7 @@ class Redeemer:
         for code_hash in self._code_hashes(plan)[1:]:
             other = await self._means.store.redemption(code_hash)
             if other is not None:
-                await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+                await self._release(claim)
                 return other
         return None
 
@@ -239,7 +241,7 @@ class Redeemer:
             known = later
         if known.state is RedemptionState.ANSWERED:
             return await self._claim_answer(plan, known, proof)
-        return await self._told(plan.client, known, self._settler.outcomes.told(known), plan.nonce)
+        return await self._told(plan, known, self._settler.outcomes.told(known))
 
     async def _note_repeat(self, plan: Plan, known: Redemption) -> None:
         event = AuditEvent(
@@ -262,28 +264,27 @@ class Redeemer:
             )
         if proof is None:
             proof = await self._proof(plan)
-        owner = self._means.owner()
+        answer, owner = self._settler.outcomes.answer(known), self._means.owner()
         mine = await self._means.store.reclaim(
             known.code_hash, owner=known.owner, new_owner=owner, seconds=CLAIM_SECONDS
         )
         if not mine:
             raise IssuerUnavailable("another request is working on this code", retry_after=1.0)
         claim = replace(known, owner=owner, fingerprint=self._fingerprints(plan)[0])
-        answer, now = self._settler.outcomes.answer(known), self._means.clock.now()
+        now = self._means.clock.now()
         answered = Answered.of(plan, claim, answer, proof, at=known.settled_at, asked_at=now)
         return await self._keep(plan, answered)
 
-    async def _told(
-        self, client: Client, redemption: Redemption, told: Told, nonce: str | None
-    ) -> RedeemedGrant:
+    async def _told(self, plan: Plan, redemption: Redemption, told: Told) -> RedeemedGrant:
         if told.error is not None:
             raise told.error
         assert told.result is not None
+        result = await self._proved(plan, told.result) if told.proof_due else told.result
         settled_at = redemption.settled_at or redemption.created_at
         young = self._means.clock.now() <= settled_at + SESSION_WITHIN
-        if not (young and told.by_answer and told.result.state is GrantState.ACTIVE):
-            return told.result
-        return await self._sessions.attach(told.result, client, nonce)
+        if not (young and told.by_answer and result.state is GrantState.ACTIVE):
+            return result
+        return await self._sessions.attach(result, plan.client, plan.nonce)
 
     # -- sending and after --------------------------------------------------------------------
 
@@ -295,7 +296,7 @@ class Redeemer:
         except IssuerUnavailable as error:
             # Nothing was sent: the code is as good as before.
             self._gates.report(plan.client, error, sent_at)
-            await self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+            await self._release(claim)
             raise
         except BrokenAnswer as error:
             answer = Answer.salvaged(error)
@@ -321,12 +322,17 @@ class Redeemer:
         except StoreUnavailable as error:
             error.retry_after = error.retry_after or TELL_AGAIN
             raise
-        told = settled.told
-        if settled.proof_due:
-            # Which token is better, or whether the grant lives, a refresh decides; undecided, all is kept.
-            with suppress(GrantkeeperError):
-                await self._refresher.prove(settled.grant_id)
-            told = await self._settler.proved(answered, settled)
+        told = await self._proved(plan, settled.told) if settled.proof_due else settled.told
         if told.state is not GrantState.ACTIVE or settled.owner.source is not IdentitySource.ANSWER:
             return told
         return await self._sessions.attach(told, plan.client, plan.nonce)
+
+    async def _proved(self, plan: Plan, told: RedeemedGrant) -> RedeemedGrant:
+        """
+        *told*, once a refresh has decided which token is better, or whether the grant lives.
+
+        The first and whoever repeats it wait for one and the same refresh. Undecided, all is kept.
+        """
+        with suppress(GrantkeeperError):
+            await self._refresher.settle(told.id)
+        return await self._settler.proved(plan, told)

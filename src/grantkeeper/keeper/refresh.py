@@ -102,25 +102,16 @@ class Refresher:
         _, entry = await self._believed(grant_id)
         return entry
 
-    async def prove(self, grant_id: str) -> Entry:
-        """
-        Refresh whatever the state is: a broken or doubtful grant lives if its refresh token works.
-
-        Raises:
-            As `refresh`.
-        """
-        return await asyncio.shield(self._proof(grant_id))
-
     async def settle(self, grant_id: str) -> Entry:
         """
-        Refresh a grant that is in doubt; one whose doubt another process has ended meanwhile is left alone.
+        Refresh a grant that is in doubt, whatever its state is: it lives if its refresh token works.
+
+        One whose doubt another process has ended meanwhile is left alone.
 
         Raises:
             As `refresh`.
         """
-        return await asyncio.shield(
-            self._flight((grant_id, "doubt"), None, lambda entry: not entry.uncertain)
-        )
+        return await asyncio.shield(self._settling(grant_id))
 
     async def refresh(self, grant_id: str, scopes: Scopes | None, satisfied: Satisfied) -> Entry:
         """
@@ -140,10 +131,10 @@ class Refresher:
         if not self._closing:
             self._fresh(grant_id, scopes, lambda token, now: now < token.stale_at)
 
-    def prove_beside(self, grant_id: str) -> None:
-        """`prove` in the background; whoever needs the grant before finds out as well."""
+    def settle_beside(self, grant_id: str) -> None:
+        """`settle` in the background; whoever needs the grant before finds out as well."""
         if not self._closing:
-            self._proof(grant_id)
+            self._settling(grant_id)
 
     def flies(self, grant_id: str, scopes: Scopes | None) -> bool:
         """Whether such a refresh is under way in this process."""
@@ -202,8 +193,8 @@ class Refresher:
         key = _flight_key(grant_id, scopes)
         return self._flight(key, scopes, lambda entry: self._settled(entry, scopes, satisfied))
 
-    def _proof(self, grant_id: str) -> asyncio.Task[Entry]:
-        return self._flight((grant_id, "proof"), None, lambda entry: False)
+    def _settling(self, grant_id: str) -> asyncio.Task[Entry]:
+        return self._flight((grant_id, "doubt"), None, lambda entry: not entry.uncertain)
 
     def _flight(self, key: tuple[str, str], scopes: Scopes | None, settled: Settled) -> asyncio.Task[Entry]:
         running = self._flights.get(key)

@@ -91,12 +91,16 @@ class Revoker:
 
         Raises:
             GrantNotFound: There is no such grant.
-            StoreUnavailable: Nothing was revoked.
+            StoreUnavailable: Whether it is revoked here is not known; revoke it again.
         """
         grant = await self._mark(grant_id)
         if grant.revocation_due is None:
             return Revocation(grant=grant.id, state=grant.state, told=True, also_affected=())
-        telling = await self.tell(grant.id)
+        try:
+            telling = await self.tell(grant.id)
+        except StoreUnavailable:
+            # It is revoked here all the same, and will be told.
+            telling = Telling(Word.LATER)
         return Revocation(
             grant=grant.id,
             state=GrantState.REVOKED,
@@ -173,8 +177,10 @@ class Revoker:
             word = Word.REVOKED if ended else Word.GONE
             self._means.counters["revocation", "ok"] += 1
             self._means.tell("revocation", grant=grant_id, outcome="ok")
-            await self._change(grant_id, lambda now: self._shredded(now, word, run))
-            return Telling(word, await self._doubt_siblings(row))
+            # The tombstone comes last: up to it, whoever finds the grant tells the issuer again.
+            affected = await self._doubt_siblings(row)
+            await self._change(grant_id, lambda now: self._shredded(now, row, word, run))
+            return Telling(word, affected)
         finally:
             with suppress(StoreConflict, StoreUnavailable):
                 await self._means.store.commit(Release(claim))
@@ -281,13 +287,19 @@ class Revoker:
         event = AuditEvent(now, "grant.revoked", row.id, run, row.client_id)
         return [Replace(new), DropTokens(row.id), Note(event)]
 
-    def _shredded(self, row: Grant, word: "Word", run: str | None) -> list[Step]:
-        """The tombstone: with its data key gone, nothing sealed in any copy of the row opens again."""
+    def _shredded(self, row: Grant, told: Grant, word: "Word", run: str | None) -> list[Step]:
+        """
+        The tombstone: with its data key gone, nothing sealed in any copy of the row opens again.
+
+        Args:
+            told: The row as it was when the issuer was told.
+        """
         now = self._means.clock.now()
         if row.state is not GrantState.REVOKED:
             # The user has consented again while the issuer was being told: it may have ended both.
             return [Replace(replace(row, uncertain_since=row.uncertain_since or now)), DropTokens(row.id)]
-        if row.revocation_due is None:
+        if row.revocation_due is None or row.generation != told.generation:
+            # Consented again and revoked again meanwhile: the newer token is still to be told.
             return []
         name = "revocation.delivered" if run is None else "panic.revoked"
         event = AuditEvent(now, name, row.id, run, row.client_id, {"answer": str(word)})
@@ -319,17 +331,18 @@ class Revoker:
         ]
         now = self._means.clock.now()
         for other in siblings:
-            await self._change(
-                other.id,
-                lambda row: (
-                    []
-                    if row.state is GrantState.REVOKED
-                    else [
-                        Replace(replace(row, uncertain_since=row.uncertain_since or now)),
-                        DropTokens(row.id),
-                    ]
-                ),
-            )
+            with suppress(GrantNotFound):
+                await self._change(
+                    other.id,
+                    lambda row: (
+                        []
+                        if row.state is GrantState.REVOKED
+                        else [
+                            Replace(replace(row, uncertain_since=row.uncertain_since or now)),
+                            DropTokens(row.id),
+                        ]
+                    ),
+                )
             self._cache.drop(other.id)
         return tuple(other.id for other in siblings)
 

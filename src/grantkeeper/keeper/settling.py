@@ -33,7 +33,7 @@ from grantkeeper.keeper.cache import Cache
 from grantkeeper.keeper.consent import Consent, Merged, merge
 from grantkeeper.keeper.custody import Draft, Holding
 from grantkeeper.keeper.means import Means
-from grantkeeper.keeper.outcomes import Answer, KeptAnswer, Outcomes
+from grantkeeper.keeper.outcomes import Answer, KeptAnswer, Outcomes, Told
 from grantkeeper.keeper.plan import Plan
 from grantkeeper.keeper.seals import Seals
 from grantkeeper.keeper.waking import woken
@@ -46,6 +46,7 @@ from grantkeeper.model import (
     Identity,
     IdentitySource,
     JournalKind,
+    Profile,
     RedeemedGrant,
     Redemption,
     RedemptionState,
@@ -257,6 +258,7 @@ class Settler:
                 token=answered.id_token,
                 trusted=answered.trusted,
                 user=answered.user,
+                code_hash=answered.claim.code_hash,
                 at=answered.asked_at,
             )
         )
@@ -286,7 +288,7 @@ class Settler:
             wrong = _wrong_account(answered, owner, stored)
             merged = self._merged(answered, owner, stored, None if wrong else answered.user)
             error: GrantkeeperError | None = wrong or answered.answer.broken
-            told = self._result(answered, merged.grant, owner)
+            told = self._result(answered.client, answered.requested, merged.grant, owner.profile)
             steps = self._steps(claim, answered, merged, told, owner, error, woken(stored, merged.grant))
             try:
                 await held.patiently(lambda steps=steps: self._means.store.commit(*steps))  # type: ignore[misc]
@@ -364,41 +366,33 @@ class Settler:
         if claim is not None and error is not None:
             steps.append(Settle(self.outcomes.failed(claim, error, now, grant)))
         elif claim is not None:
-            steps.append(Settle(self._done(claim, told, answered, owner)))
+            by_answer = owner.source is IdentitySource.ANSWER
+            outcome = Told(told, by_answer=by_answer, proof_due=merged.proof_due)
+            # The minutes in which a repeat gets a session count from the sign-in.
+            steps.append(Settle(self.outcomes.done(claim, outcome, answered.at)))
         detail: Mapping[str, str] = {"choice": str(merged.choice), "state": str(grant.state)}
         name = "grant.created" if merged.is_new else "grant.reconsented"
         steps.append(Note(AuditEvent(now, name, grant.id, client_id=grant.client_id, detail=detail)))
         return steps
 
-    def _done(
-        self, claim: Redemption, told: RedeemedGrant, answered: Answered, owner: identity.Owner
-    ) -> Redemption:
-        by_answer = owner.source is IdentitySource.ANSWER
-        # The minutes in which a repeat gets a session count from the sign-in.
-        return self.outcomes.done(claim, told, answered.at, by_answer=by_answer)
+    async def proved(self, plan: Plan, told: RedeemedGrant) -> RedeemedGrant:
+        """*told*, with what has become of the grant since a refresh has tried it."""
+        grant = await self._means.store.get(told.id)
+        return told if grant is None else self._result(plan.client, plan.requested, grant, told.profile)
 
-    async def proved(self, answered: Answered, settled: Settled) -> RedeemedGrant:
-        """What there is to tell after a refresh has tried the grant; also for who asks again."""
-        grant = await self._means.store.get(settled.grant_id)
-        if grant is None:
-            return settled.told
-        told = self._result(answered, grant, settled.owner)
-        with suppress(StoreConflict, StoreUnavailable):
-            await self._means.store.commit(Settle(self._done(answered.claim, told, answered, settled.owner)))
-        return told
-
-    def _result(self, answered: Answered, grant: Grant, owner: identity.Owner) -> RedeemedGrant:
+    @staticmethod
+    def _result(client: Client, requested: Scopes, grant: Grant, profile: Profile | None) -> RedeemedGrant:
         return RedeemedGrant(
             id=grant.id,
-            client=answered.client.name,
+            client=client.name,
             subject=grant.subject.sub,
             scopes=grant.granted,
-            missing_scopes=missing(answered.requested, grant.granted),
+            missing_scopes=missing(requested, grant.granted),
             state=grant.state,
             refreshable=grant.refreshable,
             reason=grant.reason,
             hint=None if grant.reason is None else REMEDIES[grant.reason],
-            profile=owner.profile,
+            profile=profile,
         )
 
 

@@ -25,7 +25,7 @@ class Redemption:
         owner: Random id of the attempt that holds the claim.
         key_hash: Keyed hash of the Idempotency-Key, where one came.
         fingerprint: Keyed hash of all else that must be equal for a repeat.
-        until: When an unsettled claim counts as lost; the database's time.
+        until: When an unsettled claim counts as lost, or its waiting answer is free; the database's time.
         outcome: What is replayed to a repeat, sealed under `data_key`.
         index_version: Of the index key that the hashes were made with.
     """

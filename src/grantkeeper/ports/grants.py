@@ -97,7 +97,7 @@ class RedemptionStore(Protocol):
         ...
 
     async def reclaim(self, code_hash: bytes, *, owner: str, new_owner: str, seconds: float) -> bool:
-        """Take an ANSWERED redemption over, if *owner* is still its owner."""
+        """Take an ANSWERED redemption over, if *owner* is still its owner and has settled it or lapsed."""
         ...
 
     async def unclaim(self, code_hash: bytes, *, owner: str) -> None:

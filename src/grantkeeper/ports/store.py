@@ -42,7 +42,11 @@ class OnceStore(Protocol):
     """Things that are good once: states of a sign-in, tickets, results, ID tokens used as proof."""
 
     async def put_once(self, kind: str, key: bytes, value: bytes, *, now: datetime, until: datetime) -> bool:
-        """Keep *value*; ``False`` if the key is kept already and not past its end."""
+        """
+        Keep *value*; ``False`` if the key is kept with another one that is not past its end.
+
+        Who cannot tell whether it was kept puts the same again.
+        """
         ...
 
     async def take_once(self, kind: str, key: bytes, *, now: datetime) -> bytes | None:

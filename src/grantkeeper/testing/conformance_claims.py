@@ -192,6 +192,25 @@ class RedemptionStoreConformance(Conformance):
         assert replace(answered, owner=heir, lapsed=True) == lapsed
         assert replace(settled(claim), owner=heir) == await store.redemption(b"code")
 
+    async def test_who_works_on_an_answered_redemption_keeps_it(self, store: Store) -> None:
+        """
+        It is free once its owner has settled it, or has let his time go by.
+        """
+        claim = a_redemption(owner="first")
+        await store.claim(claim, seconds=30)
+        await store.commit(Settle(settled(claim, RedemptionState.ANSWERED)))
+        free = await store.redemption(b"code")
+        took = await store.reclaim(b"code", owner="first", new_owner="second", seconds=30)
+        held = await store.reclaim(b"code", owner="second", new_owner="third", seconds=30)
+        await store.commit(Settle(replace(settled(claim, RedemptionState.ANSWERED), owner="second")))
+        after = await store.reclaim(b"code", owner="second", new_owner="third", seconds=SHORT)
+        await self.outlast(SHORT)
+        late = await store.reclaim(b"code", owner="third", new_owner="fourth", seconds=30)
+
+        assert free is not None
+        assert free.lapsed
+        assert (True, False, True, True) == (took, held, after, late)
+
     async def test_only_an_answered_redemption_changes_hands(self, store: Store) -> None:
         """
         A claim that may have sent its code, lapsed or not, is nobody's to take, nor is a settled one.
@@ -229,8 +248,9 @@ class RedemptionStoreConformance(Conformance):
         await store.unclaim(b"code", owner="owner")
         await store.unclaim(b"no such", owner="owner")
 
+        answered = replace(settled(claim, RedemptionState.ANSWERED), lapsed=True)
         assert claim == untouched
-        assert settled(claim, RedemptionState.ANSWERED) == await store.redemption(b"code")
+        assert answered == await store.redemption(b"code")
 
 
 def the_lease(taken: Lease | Held | None) -> Lease:

@@ -251,6 +251,19 @@ class OnceStoreConformance(Conformance):
         assert 1 == put.count(True)
         assert b"%d" % put.index(True) == await store.take_once("proof", b"key", now=NOW)
 
+    async def test_the_same_value_may_be_put_again(self, store: Store) -> None:
+        """
+        By who was not told that it is kept; another value still finds the key taken.
+        """
+        until = NOW + timedelta(minutes=10)
+        put = [
+            await store.put_once("proof", b"key", value, now=NOW, until=until)
+            for value in (b"\x00one", b"\x00one", b"two")
+        ]
+
+        assert [True, True, False] == put
+        assert b"\x00one" == await store.take_once("proof", b"key", now=NOW)
+
     async def test_kinds_are_apart(self, store: Store) -> None:
         """
         A ticket is not a state, even under the same key.

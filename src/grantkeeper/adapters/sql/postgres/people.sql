@@ -30,7 +30,7 @@ INSERT INTO changes (kind, id) SELECT 'caller', id FROM saved RETURNING 1;
 -- name: put_once
 INSERT INTO once (kind, key, value, ends_at) VALUES ($1, $2, $3, $5)
 ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value, ends_at = excluded.ends_at
-WHERE once.ends_at <= $4
+WHERE once.ends_at <= $4 OR once.value = excluded.value
 RETURNING 1;
 
 -- name: take_once

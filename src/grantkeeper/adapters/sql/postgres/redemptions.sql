@@ -13,7 +13,7 @@ RETURNING 1;
 
 -- name: reclaim
 UPDATE redemptions SET owner = $3, claimed_until = clock_timestamp() + make_interval(secs => $4)
-WHERE code_hash = $1 AND owner = $2 AND state = 'answered'
+WHERE code_hash = $1 AND owner = $2 AND state = 'answered' AND claimed_until <= clock_timestamp()
 RETURNING 1;
 
 -- name: unclaim
@@ -22,6 +22,7 @@ DELETE FROM redemptions WHERE code_hash = $1 AND owner = $2 AND state = 'claimed
 -- name: settle
 UPDATE redemptions SET
     state = $3, keep_until = $4, fingerprint = $5, data_key = $6, outcome = $7, settled_at = $8, grant_id = $9,
-    index_version = $10
+    index_version = $10,
+    claimed_until = CASE WHEN $3 = 'answered' THEN clock_timestamp() ELSE claimed_until END
 WHERE code_hash = $1 AND owner = $2 AND state IN ('claimed', 'answered')
 RETURNING 1;

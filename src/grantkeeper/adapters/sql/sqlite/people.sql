@@ -24,7 +24,7 @@ WHERE id = ?1 AND revoked_at IS NULL;
 -- name: put_once
 INSERT INTO once (kind, key, value, ends_at) VALUES (?1, ?2, ?3, ?5)
 ON CONFLICT (kind, key) DO UPDATE SET value = excluded.value, ends_at = excluded.ends_at
-WHERE ends_at <= ?4;
+WHERE ends_at <= ?4 OR value = excluded.value;
 
 -- name: take_once
 DELETE FROM once WHERE kind = ?1 AND key = ?2 RETURNING value, ends_at > ?3;

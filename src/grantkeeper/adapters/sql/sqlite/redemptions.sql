@@ -12,7 +12,7 @@ VALUES ({redemption_marks}, unixepoch('subsec') + ?) ON CONFLICT DO NOTHING;
 
 -- name: reclaim
 UPDATE redemptions SET owner = ?3, claimed_until = unixepoch('subsec') + ?4
-WHERE code_hash = ?1 AND owner = ?2 AND state = 'answered';
+WHERE code_hash = ?1 AND owner = ?2 AND state = 'answered' AND claimed_until <= unixepoch('subsec');
 
 -- name: unclaim
 DELETE FROM redemptions WHERE code_hash = ?1 AND owner = ?2 AND state = 'claimed';
@@ -20,5 +20,6 @@ DELETE FROM redemptions WHERE code_hash = ?1 AND owner = ?2 AND state = 'claimed
 -- name: settle
 UPDATE redemptions SET
     state = ?3, keep_until = ?4, fingerprint = ?5, data_key = ?6, outcome = ?7, settled_at = ?8, grant_id = ?9,
-    index_version = ?10
+    index_version = ?10,
+    claimed_until = CASE WHEN ?3 = 'answered' THEN unixepoch('subsec') ELSE claimed_until END
 WHERE code_hash = ?1 AND owner = ?2 AND state IN ('claimed', 'answered');
