@@ -12,8 +12,8 @@ from grantkeeper.jobs import row as rows
 from grantkeeper.jobs.parking import park_others
 from grantkeeper.jobs.row import Row, TakenOver, patiently
 from grantkeeper.model import GrantState, Job, JobState, KeyKind, Order
-from grantkeeper.ports import Insert, Replace, Suspended
-from grantkeeper.testing.records import a_grant
+from grantkeeper.ports import Insert, Replace, Suspended, WakeJobs
+from grantkeeper.testing.records import a_grant, a_job
 from tests.jobs_kit import lives
 
 pytestmark = pytest.mark.anyio
@@ -144,3 +144,51 @@ async def test_parking_others_tells_the_engine_nothing() -> None:
     assert [] == await store.ordered_jobs()
     parked = [await store.job(each) for each in ("j", "k")]
     assert [(JobState.PARKED, "revoked")] * 2 == [(each.state, each.reason) for each in parked if each]
+
+
+class Consenting(MemoryStore):
+    """
+    The user consents while jobs are parked.
+
+    Attributes:
+        before: He does so before as many more of them are.
+        deaf: Nor is it said that the next one is.
+    """
+
+    before = 0
+    deaf = False
+
+    async def change_job(self, job: Job, *, quiet: bool = False) -> Job:
+        if job.state is JobState.PARKED:
+            if self.before == 0:
+                grant = await self.get(job.grant_id)
+                assert grant is not None
+                await self.commit(Replace(replace(grant, state=GrantState.ACTIVE)), WakeJobs(grant.id))
+            self.before -= 1
+        changed = await super().change_job(job, quiet=quiet)
+        if self.deaf and job.state is JobState.PARKED:
+            self.deaf = False
+            raise StoreUnavailable("no answer")
+        return changed
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["heard", "an answer is lost"])
+@pytest.mark.parametrize("before", [0, 1, 2])
+async def test_nobody_is_parked_beside_a_grant_that_works(
+    before: int, deaf: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    The user consented after the grant was read: who was parked by then is woken, and so are the others.
+    """
+    monkeypatch.setattr(rows, "PAUSE", 0.0)
+    store, grant = Consenting(), a_grant(state=GrantState.NEEDS_CONSENT)
+    await store.commit(Insert(grant))
+    jobs = [a_job(number) for number in range(3)]
+    await store.add_jobs(jobs)
+    store.before, store.deaf = before, deaf
+    await park_others(store, replace(a_job(9), reason="revoked", note="taken back"))
+
+    found = [await store.job(job.id) for job in jobs]
+    assert [(JobState.QUEUED, Order.RESUME, None, None)] * 3 == [
+        (each.state, each.order, each.reason, each.note) for each in found if each
+    ]

@@ -8,7 +8,6 @@ between is run again and finds in the row what was decided.
 import asyncio
 import logging
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -21,7 +20,7 @@ from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.failures import OUTAGES, PermanentFailure, Verdict, meant, ours, pause, verdict
 from grantkeeper.jobs.means import Means
-from grantkeeper.jobs.parking import granted, park_others
+from grantkeeper.jobs.parking import WOKEN, granted, park_others
 from grantkeeper.jobs.quoting import quotable, tellable
 from grantkeeper.jobs.rights import beyond_rule
 from grantkeeper.jobs.row import Lives, Row, TakenOver, patiently
@@ -238,18 +237,9 @@ class Runner:
         if await self._granted(needed):
             # Counted: should the grant only look as if it worked, it is not tried for ever.
             if attempts + 1 < MOST_BEGUN:
-                await row.change(
-                    patient=True,
-                    state=JobState.QUEUED,
-                    order=Order.RESUME,
-                    reason=None,
-                    note=None,
-                    attempts=attempts + 1,
-                )
+                await row.change(patient=True, attempts=attempts + 1, **WOKEN)
             return
-        with suppress(StoreUnavailable):
-            # They would find out by themselves.
-            await park_others(self._means.store, row.job)
+        await park_others(self._means.store, row.job)
 
     async def _granted(self, job: Job) -> bool:
         """Whether its grant works and has the scopes of *job*, as far as its row says."""
