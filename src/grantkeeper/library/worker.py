@@ -179,8 +179,6 @@ class Worker:
 
     async def _given_back(self, means: Means) -> bool:
         """Let others run what was cut off; whether nothing is left for a lapsed lease to tell them of."""
-        if self.lost.is_set():
-            return False
         try:
             await means.engine.recover(means.executor)
             await means.engine.stop(seconds=0)
