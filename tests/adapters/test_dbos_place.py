@@ -13,6 +13,7 @@ from contextlib import closing, nullcontext
 import pytest
 import sqlalchemy
 
+from grantkeeper.adapters.dbos_books import DbosBooks
 from grantkeeper.adapters.dbos_engine import DbosEngine
 from grantkeeper.adapters.dbos_place import SCHEMA, options, place_of, tried_when_idle
 from grantkeeper.errors import SettingsInvalid, StoreUnavailable
@@ -226,3 +227,24 @@ def test_a_connection_that_lay_idle_is_tried_before_it_is_used(
     finally:
         engine.dispose()
         killer.dispose()
+
+
+async def test_the_loop_keeps_its_threads_though_the_tables_are_away(
+    engine: DbosEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What is taken cannot be given back; whoever ends the rest needs them.
+    """
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("away")
+
+    play = Play()
+    await engine.start(play, executor="first", at_once=1)
+    await engine.submit([Ticket("a-1", "a")])
+    await play.until_ended("a-1")
+    monkeypatch.setattr(DbosBooks, "give_back", away)
+    with pytest.raises(StoreUnavailable):
+        await engine.stop(seconds=10)
+
+    assert 7 == await asyncio.to_thread(lambda: 7)
