@@ -9,14 +9,17 @@ import sys
 import time
 from base64 import b64encode
 from contextlib import closing, nullcontext
+from typing import Any
 
 import pytest
 import sqlalchemy
 
+from grantkeeper.adapters import dbos_runtime
+from grantkeeper.adapters.dbos_books import DbosBooks, suspend_run
 from grantkeeper.adapters.dbos_engine import DbosEngine
 from grantkeeper.adapters.dbos_place import SCHEMA, options, place_of, tried_when_idle
 from grantkeeper.errors import SettingsInvalid, StoreUnavailable
-from grantkeeper.ports import Ticket
+from grantkeeper.ports import Suspended, Ticket
 from grantkeeper.testing.engine_play import Play
 from tests.postgres import PostgresServer, database_of
 
@@ -226,3 +229,52 @@ def test_a_connection_that_lay_idle_is_tried_before_it_is_used(
     finally:
         engine.dispose()
         killer.dispose()
+
+
+async def test_the_loop_keeps_its_threads_though_the_tables_are_away(
+    engine: DbosEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    What is taken cannot be given back; whoever ends the rest needs them.
+    """
+
+    def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("away")
+
+    play = Play()
+    await engine.start(play, executor="first", at_once=1)
+    await engine.submit([Ticket("a-1", "a")])
+    await play.until_ended("a-1")
+    monkeypatch.setattr(DbosBooks, "give_back", away)
+    with pytest.raises(StoreUnavailable):
+        await engine.stop(seconds=10)
+
+    assert 7 == await asyncio.to_thread(lambda: 7)
+
+
+async def test_an_end_that_cannot_be_written_is_written_later(
+    engine: DbosEngine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """
+    A disk was full: a run that DBOS took for failed would never be resumed.
+    """
+    failures = [OSError("full"), OSError("full")]
+
+    def late(database: Any, job_id: str, owner: str) -> None:
+        if failures:
+            raise failures.pop()
+        suspend_run(database, job_id, owner)
+
+    monkeypatch.setattr(dbos_runtime, "suspend_run", late)
+    monkeypatch.setattr(dbos_runtime, "END_AGAIN_AFTER", 0.01)
+    play = Play()
+    play.failing[("a-1", "two")] = Suspended()
+    await engine.start(play, executor="first", at_once=1)
+    await engine.submit([Ticket("a-1", "a")])
+    await play.until_ended("a-1", "suspended")
+    play.failing.clear()
+    await engine.resume([Ticket("a-1", "a")])
+    await play.until_ended("a-1")
+
+    assert [] == failures
+    assert 2 == caplog.text.count("job.escaped")

@@ -50,6 +50,25 @@ async def cancels_itself(ctx: JobContext) -> None:
     await task
 
 
+@job(attempts=1)
+async def ends_itself(ctx: JobContext) -> None:
+    for task in asyncio.all_tasks():
+        task.cancel()
+    await asyncio.sleep(3600)
+
+
+@job(attempts=1)
+async def ends_itself_in_a_step(ctx: JobContext) -> None:
+    await ctx.step(_ends)
+
+
+async def _ends() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(3600)
+
+
 @job()
 async def works(ctx: JobContext) -> str:
     return "ok"
@@ -62,6 +81,8 @@ async def works(ctx: JobContext) -> str:
         (leaves_plainly, "the job raised RuntimeError; tried 1 times"),
         (looks_for_more, "the job raised RuntimeError; tried 1 times"),
         (cancels_itself, "the job raised RuntimeError; tried 1 times"),
+        (ends_itself, "the job raised RuntimeError; tried 1 times"),
+        (ends_itself_in_a_step, "the job raised RuntimeError; tried 1 times"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )

@@ -205,6 +205,31 @@ async def test_a_grant_that_only_looks_as_if_it_worked_is_not_tried_for_ever(
     assert (state, order) == (found.state, found.order)
 
 
+@job(scopes=["openid", "photos"])
+async def has_too_little(ctx: JobContext) -> None:
+    raise AssertionError("it is not to be begun")
+
+
+@pytest.mark.parametrize(
+    ("function", "attempts", "state"),
+    [
+        (returns, 0, JobState.DONE),
+        (returns, MOST_BEGUN - 1, JobState.PARKED),
+        (has_too_little, 0, JobState.PARKED),
+    ],
+    ids=["granted", "tried often enough", "not granted"],
+)
+async def test_a_run_that_died_before_it_looked_again_is_made_up_for(
+    function: Any, attempts: int, state: JobState
+) -> None:
+    """
+    The user consented while it found out that his grant was gone; then it parked the job, and died.
+    """
+    found, _ = await ran(function, state=JobState.PARKED, reason="revoked", attempts=attempts, order=None)
+
+    assert (state, None if state is JobState.DONE else "revoked") == (found.state, found.reason)
+
+
 @job(scopes=["openid"])
 async def names_too_little(ctx: JobContext) -> None:
     raise ScopeInsufficient("Google answered 403", missing_scopes=["files"])

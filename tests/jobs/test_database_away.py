@@ -1,6 +1,7 @@
 """Jobs on PostgreSQL while it crashes, stops, and comes back: nobody and nothing must be started again."""
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from grantkeeper.library.worker import Worker
 from grantkeeper.settings import Settings
 from grantkeeper.testing.google import GoogleEmulator
 from tests.postgres import PostgresServer
+from tests.waiting import eventually
 
 pytestmark = [pytest.mark.anyio, pytest.mark.processes]
 
@@ -71,6 +73,22 @@ async def test_jobs_go_on_when_the_database_is_back(
     # At a crash four jobs are at a step each.
     assert JOBS * STEPS <= done.total() <= JOBS * STEPS + 2 * 4
     assert not worker.lost.is_set()
+
+
+async def test_a_worker_ends_while_the_database_is_away(settings: Settings, server: PostgresServer) -> None:
+    """
+    It cannot give back what it was at; nothing of it goes on that would keep its lease.
+    """
+    # In a thread, as the stop below: that one stays.
+    settings = replace(settings, database_url=server.url(await asyncio.to_thread(server.create)))
+    await migrate(settings)
+    before = set(threading.enumerate())
+    worker = Worker(settings, by_name([work.definition]))
+    await worker.start()
+    await asyncio.to_thread(server.stop, "immediate")
+    await worker.stop(seconds=0)
+
+    await eventually(lambda: set(threading.enumerate()) <= before)
 
 
 async def _ended(worker: Worker, job_id: str) -> object:

@@ -94,9 +94,13 @@ class DbosEngine:
         runtime, self._runtime = self._runtime, None
         if runtime is not None:
             await runtime.drain(seconds)
-            await self._asked(runtime.destroy)
-            # DBOS had put its own threads, which are gone, in the place of the loop's.
-            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(thread_name_prefix="asyncio"))
+            try:
+                await self._asked(runtime.destroy)
+            finally:
+                # DBOS had put its own threads, which are gone, in the place of the loop's.
+                asyncio.get_running_loop().set_default_executor(
+                    ThreadPoolExecutor(thread_name_prefix="asyncio")
+                )
         if self._threads is not None:
             await self._asked(self._books.close)
             threads, self._threads = self._threads, None

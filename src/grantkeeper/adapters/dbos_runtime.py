@@ -19,6 +19,9 @@ from grantkeeper.ports import Run, Suspended
 CONNECTIONS = 20
 """To the database, at most; DBOS's own default."""
 
+END_AGAIN_AFTER = 1.0
+"""Seconds until the end of a run is written again that could not be: a disk may be full for a while."""
+
 
 class _Left(BaseException):
     """Ends a run for DBOS without a word: what became of it is written already, or somebody else's to say."""
@@ -178,7 +181,12 @@ class DbosRuntime:
             raise _Left from None
         except Exception as error:  # noqa: BLE001 - whatever it is, the job must not end by it
             escaped(job_id, error)
-        await asyncio.to_thread(end, database, job_id, owner)
+        while True:
+            try:
+                return await asyncio.to_thread(end, database, job_id, owner)
+            except Exception as error:  # noqa: BLE001 - DBOS would write that the job ended by it
+                escaped(job_id, error)
+            await asyncio.sleep(END_AGAIN_AFTER)
 
 
 @cache

@@ -9,7 +9,7 @@ LOG = logging.getLogger("grantkeeper.jobs")
 
 def escaped(job_id: str, error: BaseException) -> None:
     """
-    An error left a run. The job stays suspended, and somebody must look.
+    An error left a run, and the job stays suspended; or its end could not be written yet. Somebody must look.
 
     Its kind and place are logged, never its text: that may quote a user's data.
     """

@@ -11,7 +11,8 @@ from contextlib import suppress
 
 from grantkeeper.errors import GrantkeeperError, StoreConflict, StoreUnavailable
 from grantkeeper.jobs.means import Means
-from grantkeeper.model import WORKER_LEASES, Lease
+from grantkeeper.jobs.row import patiently
+from grantkeeper.model import WORKER_LEASES, Held, Lease
 from grantkeeper.ports import Release
 
 LEASE = 6.0
@@ -36,6 +37,7 @@ class Liveness:
         self._means = means
         self._lost = lost
         self._lease: Lease | None = None
+        self._gone = False
         self._heard_at = float("-inf")
         self._trusts_at = float("-inf")
         self._tasks: list[asyncio.Task[None]] = []
@@ -47,9 +49,7 @@ class Liveness:
         Raises:
             StoreUnavailable: It cannot be had now.
         """
-        claim = await self._means.store.take(
-            WORKER_LEASES + self._means.executor, self._means.executor, seconds=LEASE
-        )
+        claim = await self._take()
         if not isinstance(claim, Lease):
             raise StoreUnavailable("another worker has our name", retry_after=LEASE)
         self._lease = claim
@@ -66,9 +66,9 @@ class Liveness:
         Raises:
             StoreUnavailable: Nobody can say now.
         """
-        return self._lease is not None and (
-            await self._means.store.renew(self._lease, seconds=LEASE, lapsed=True) is not None
-        )
+        if self._lease is None or self._gone:
+            return False
+        return await self._means.store.renew(self._lease, seconds=LEASE, lapsed=True) is not None
 
     async def stop(self, *, idle: bool) -> None:
         """
@@ -88,12 +88,28 @@ class Liveness:
     async def _keep(self) -> None:
         while True:
             await asyncio.sleep(RENEWED_AFTER)
-            # While the store is away nobody can take it; what lapsed meanwhile is ours until somebody has.
-            with suppress(StoreUnavailable):
+            try:
                 if not await self.lives():
                     break
+            except StoreUnavailable:
+                # Nobody can take it meanwhile; what lapsed is ours until somebody has.
+                continue
+            except Exception as error:  # noqa: BLE001 - then nobody would hear that it is lost
+                self._means.tell(
+                    "worker.keep", level=logging.ERROR, error=error, outcome=type(error).__name__
+                )
+        self._gone = True
         self._means.tell("worker.lost", level=logging.ERROR, executor=self._means.executor)
         self._lost()
+        # What the engine gave us after others had looked what we were at would be missed by nobody: they look
+        # again once this has run out.
+        claim = await patiently(self._take)
+        if isinstance(claim, Lease):
+            self._lease = claim
+
+    async def _take(self) -> Lease | Held:
+        executor = self._means.executor
+        return await self._means.store.take(WORKER_LEASES + executor, executor, seconds=LEASE)
 
     async def _look(self) -> None:
         while True:

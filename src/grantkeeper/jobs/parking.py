@@ -1,12 +1,24 @@
 """When a job has to wait for its user, and which others then have to as well."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from typing import Any, Final
 
 from grantkeeper.errors import StoreConflict
-from grantkeeper.model import Grant, GrantState, Job, JobState
+from grantkeeper.jobs.row import patiently
+from grantkeeper.model import Grant, GrantState, Job, JobState, Order
 from grantkeeper.ports import Store
 
 PAGE = 200
+
+WOKEN: Final[dict[str, Any]] = {
+    "state": JobState.QUEUED,
+    "order": Order.RESUME,
+    "reason": None,
+    "note": None,
+}
+"""What becomes of a parked job whose grant works by now."""
 
 
 def open_for(grant: Grant, scopes: frozenset[str]) -> bool:
@@ -24,36 +36,44 @@ async def granted(store: Store, job: Job) -> bool:
     return grant is not None and open_for(grant, job.scopes)
 
 
-async def park_others(store: Store, parked: Job) -> int:
+async def park_others(store: Store, parked: Job) -> None:
     """
-    Park the grant's queued jobs that would only find out the same; how many were.
+    Park the grant's queued jobs that would only find out the same.
 
-    Each by itself, for a consent may come in between; then it stops.
+    Each by itself, for a consent may come in between: it wakes those that are parked by then, and those
+    that are parked after it are put back here. For that a store that is away is waited for.
     """
-    count = 0
     while True:
-        found = await store.queued_of(parked.grant_id, limit=PAGE)
-        grant = await store.get(parked.grant_id)
+        found = await patiently(partial(store.queued_of, parked.grant_id, limit=PAGE))
+        grant = await patiently(partial(store.get, parked.grant_id))
         hopeless = [job for job in found if grant is not None and not open_for(grant, job.scopes)]
-        if not hopeless:
-            return count
-        changed = 0
+        changed = False
         for job in hopeless:
-            try:
-                await store.change_job(
-                    replace(
-                        job,
-                        state=JobState.PARKED,
-                        reason=parked.reason,
-                        note=parked.note,
-                        # The engine is told nothing. A run that it begins finds the job parked; and an
-                        # order to suspend, carried out late, would take away what the user has woken.
-                        order=None,
-                    )
-                )
-                changed += 1
-            except StoreConflict:
-                continue
-        count += changed
+            # The engine is told nothing. A run that it begins finds the job parked; and an
+            # order to suspend, carried out late, would take away what the user has woken.
+            wanted = replace(job, state=JobState.PARKED, reason=parked.reason, note=parked.note, order=None)
+            changed |= await _changed(store, wanted)
+        await _put_back(store, parked.grant_id, hopeless)
         if not changed or len(found) < PAGE:
-            return count
+            return
+
+
+async def _put_back(store: Store, grant_id: str, parked: Sequence[Job]) -> None:
+    """Queue those of *parked* again that their grant opens by now."""
+    grant = await patiently(partial(store.get, grant_id))
+    for each in parked:
+        if grant is None or not open_for(grant, each.scopes):
+            continue
+        # Read again: an answer to our writing may have been lost, and the consent may have woken it.
+        job = await patiently(partial(store.job, each.id))
+        if job is not None and job.state is JobState.PARKED:
+            await _changed(store, replace(job, **WOKEN))
+
+
+async def _changed(store: Store, job: Job) -> bool:
+    """Whether the row was as we read it, and is changed."""
+    try:
+        await patiently(partial(store.change_job, job))
+    except StoreConflict:
+        return False
+    return True

@@ -99,13 +99,18 @@ class Row:
                 found = await (patiently(read) if patient else read())
             if found is None:
                 raise Suspended
-            if found.state is JobState.RUNNING:
+            if found.state is JobState.RUNNING or self._undecided(found):
                 if not await (patiently(self._lives) if patient else self._lives()):
                     raise TakenOver
-                # It was we who wrote, and the answer was lost.
+                # It was we who wrote, and the answer was lost; or nobody wrote of what becomes of it.
                 self.job = found
             elif found == replace(wanted, version=wanted.version + 1):
                 self.job = found
                 return
             else:
                 raise Suspended
+
+    def _undecided(self, found: Job) -> bool:
+        """Whether *found* stands as we read it: only its key was wrapped anew, or its order carried out."""
+        as_read = replace(self.job, version=found.version, seal_key=found.seal_key, order=found.order)
+        return found == as_read and found.order in (None, self.job.order)

@@ -8,7 +8,6 @@ between is run again and finds in the row what was decided.
 import asyncio
 import logging
 from collections import Counter
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -21,7 +20,7 @@ from grantkeeper.jobs.context import JobContext, PlainJobContext
 from grantkeeper.jobs.definition import Definition
 from grantkeeper.jobs.failures import OUTAGES, PermanentFailure, Verdict, meant, ours, pause, verdict
 from grantkeeper.jobs.means import Means
-from grantkeeper.jobs.parking import granted, park_others
+from grantkeeper.jobs.parking import WOKEN, granted, park_others
 from grantkeeper.jobs.quoting import quotable, tellable
 from grantkeeper.jobs.rights import beyond_rule
 from grantkeeper.jobs.row import Lives, Row, TakenOver, patiently
@@ -99,12 +98,24 @@ class Runner:
         job = await patiently(partial(self._means.store.job, job_id))
         if job is not None and job.state is JobState.DONE:
             return None
-        if job is None or job.state not in (JobState.QUEUED, JobState.RUNNING):
+        if job is None or not await self._goes_on(job):
             raise Suspended
         # After the reading: whoever takes our jobs from here on changes the version that we have.
         if job.state is JobState.RUNNING and not await patiently(self._lives):
             raise TakenOver
         return Row(self._means.store, job, self._lives)
+
+    async def _goes_on(self, job: Job) -> bool:
+        """
+        Whether its row says that it is to run.
+
+        A parked one is where its grant works by now: the run that parked it died before it looked again.
+        """
+        if job.state is not JobState.PARKED:
+            return job.state in (JobState.QUEUED, JobState.RUNNING)
+        definition = self._means.definitions.get(job.name)
+        needed = job.scopes if definition is None else job.scopes | definition.scopes
+        return _tried_again(job.attempts) and await self._granted(replace(job, scopes=needed))
 
     async def _run(self, job_id: str, steps: Steps) -> None:
         row = await self._ours(job_id)
@@ -236,20 +247,10 @@ class Runner:
         if found.state is not JobState.PARKED:
             return
         if await self._granted(needed):
-            # Counted: should the grant only look as if it worked, it is not tried for ever.
-            if attempts + 1 < MOST_BEGUN:
-                await row.change(
-                    patient=True,
-                    state=JobState.QUEUED,
-                    order=Order.RESUME,
-                    reason=None,
-                    note=None,
-                    attempts=attempts + 1,
-                )
+            if _tried_again(attempts):
+                await row.change(patient=True, attempts=attempts + 1, **WOKEN)
             return
-        with suppress(StoreUnavailable):
-            # They would find out by themselves.
-            await park_others(self._means.store, row.job)
+        await park_others(self._means.store, row.job)
 
     async def _granted(self, job: Job) -> bool:
         """Whether its grant works and has the scopes of *job*, as far as its row says."""
@@ -270,6 +271,15 @@ class Runner:
         )
         self.ended[found.state] += 1
         self._means.tell(f"job.{found.state}", job=row.job.id, name=row.job.name, reason=found.reason)
+
+
+def _tried_again(attempts: int) -> bool:
+    """
+    Whether a parked job whose grant works by now is tried again, after so many attempts.
+
+    They are counted: should the grant only look as if it worked, it is not tried for ever.
+    """
+    return attempts + 1 < MOST_BEGUN
 
 
 def _not_allowed(beyond: frozenset[str]) -> Verdict:

@@ -15,6 +15,8 @@ T = TypeVar("T")
 LAST_WORDS: Final = 2.0
 """Seconds for what is cut off at the end to let go of what it has."""
 
+BY_ITSELF: Final = "the job's code was cancelled by itself"
+
 
 class _Loop(asyncio.SelectorEventLoop):
     """A loop that keeps its threads: an engine whose steps run here would put its own in their place."""
@@ -71,11 +73,10 @@ class Yard:
             try:
                 return await call
             except asyncio.CancelledError:
-                task = asyncio.current_task()
-                if task is not None and task.cancelling():
+                if _asked_to_end():
                     raise
                 # Of a task of its own that it cancelled; to us nobody said so.
-                raise RuntimeError("the job's code was cancelled by itself") from None
+                raise RuntimeError(BY_ITSELF) from None
             except GeneratorExit:
                 # Nobody runs it any more.
                 raise
@@ -84,7 +85,13 @@ class Yard:
 
         if asyncio.get_running_loop() is self.loop:
             return await guarded()
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(guarded(), self.loop))
+        try:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(guarded(), self.loop))
+        except asyncio.CancelledError:
+            if _asked_to_end():
+                raise
+            # The task over there was cancelled, and not by us who wait for it.
+            raise RuntimeError(BY_ITSELF) from None
 
     async def thread(self, call: Callable[[], T]) -> T:
         """What *call* returns, in a thread here; a cancelled wait leaves it running."""
@@ -108,6 +115,12 @@ class Yard:
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout=5.0)
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _asked_to_end() -> bool:
+    """Whether somebody cancelled the task that we are in."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _raise(error: BaseException) -> NoReturn:

@@ -5,6 +5,7 @@ The authors' code runs beside that loop, never on it.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -168,22 +169,29 @@ class Worker:
             await parts.announcer.stop()
             await parts.schedules.stop()
             await parts.dispatcher.stop()
-            await parts.means.engine.stop(seconds=seconds)
-            self.left = parts.yard.busy
-            parts.yard.close()
-            await parts.liveness.stop(idle=await self._given_back(parts.means))
+            try:
+                await parts.means.engine.stop(seconds=seconds)
+            except GrantkeeperError as error:
+                # The database is away. What is not given back is missed with our lease.
+                parts.means.tell("worker.stop", level=logging.WARNING, outcome=error.code)
+            finally:
+                self.left = parts.yard.busy
+                parts.yard.close()
+                await parts.liveness.stop(idle=await self._given_back(parts.means))
 
-        if parts is not None:
-            await self._keeper._home.ask(end)
-        await self._keeper.aclose()
+        try:
+            if parts is not None:
+                await self._keeper._home.ask(end)
+        finally:
+            await self._keeper.aclose()
 
     async def _given_back(self, means: Means) -> bool:
         """Let others run what was cut off; whether nothing is left for a lapsed lease to tell them of."""
-        if self.lost.is_set():
-            return False
         try:
-            await means.engine.recover(means.executor)
-            await means.engine.stop(seconds=0)
+            try:
+                await means.engine.recover(means.executor)
+            finally:
+                await means.engine.stop(seconds=0)
         except GrantkeeperError:
             return False
         return True

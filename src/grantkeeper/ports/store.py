@@ -119,8 +119,8 @@ class DataKeyStore(Protocol):
         """
         Put a newly wrapped key in the place of each that is still as it was read; how many were.
 
-        A grant gets a new version, so that nobody writes the old key back; nothing is told on the
-        feed, because what memory holds of it has not changed.
+        A grant or a job gets a new version, so that nobody writes the old key back; nothing is told on
+        the feed, because what memory holds of it has not changed.
         """
         ...
 
