@@ -213,8 +213,9 @@ def keep_alive_at(grant: Grant) -> datetime | None:
 
 
 UNCERTAIN = (
-    "An answer of the issuer may have been lost with a process. The grant is tried by itself; ask the user "
-    "for nothing unless it becomes needs_consent, and then to sign in once more."
+    "An answer of the issuer may have been lost with a process, or a sign-in is still to be decided. The "
+    "grant is tried by itself; ask the user for nothing unless it becomes needs_consent, and then to sign "
+    "in once more."
 )
 """What to do about a grant in doubt."""
 

@@ -15,6 +15,7 @@ from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 
 from grantkeeper import JobContext, PermanentFailure, PlainJobContext, job
+from grantkeeper.errors import StoreConflict
 from grantkeeper.jobs.foreign import answered
 from grantkeeper.jobs.rates import ApiRate
 from grantkeeper.testing.google import GoogleEmulator
@@ -196,6 +197,35 @@ async def test_what_works_for_googles_client_ends_a_growing_pause(
     done = await town.run(work, grant)
 
     assert (200, {key}, set()) == (done.result, seen, set(await store.pauses([key])))
+
+
+async def test_a_job_is_done_although_a_pause_cannot_be_forgotten(
+    open_town: Opener, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nothing is done twice for its sake.
+    """
+    google = google_emulator
+
+    @job(scopes=[DRIVE])
+    def work(ctx: PlainJobContext) -> int:
+        return (
+            AuthorizedSession(ctx.credentials()).get(f"{google.url}/drive/v3/about?fields=user").status_code
+        )
+
+    town = await open_town(work)
+    grant = await town.signed_in()
+    store, forgotten = town.worker._parts.means.store, []
+
+    async def conflict(keys: Sequence[str]) -> None:
+        forgotten.append(list(keys))
+        raise StoreConflict("somebody else was at it")
+
+    monkeypatch.setattr(store, "forget_pauses", conflict)
+    await store.pause(f"api:drive:{grant}", seconds=0.001)
+
+    assert 200 == (await town.run(work, grant)).result
+    assert [[f"api:drive:{grant}"]] == forgotten
 
 
 async def test_googles_client_keeps_to_a_rate(open_town: Opener, google_emulator: GoogleEmulator) -> None:

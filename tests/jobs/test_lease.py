@@ -49,8 +49,8 @@ class Store(MemoryStore):
 
 async def a_lost_one(
     monkeypatch: pytest.MonkeyPatch, broken: int = 0
-) -> tuple[Liveness, Store, ManualClock, list[str]]:
-    """One whose lease another has taken, and given back after he had the engine run what it was at."""
+) -> tuple[Liveness, Store, ManualClock, list[str], Lease]:
+    """One whose lease another has taken, who gives it back when he had the engine run what it was at."""
     monkeypatch.setattr("grantkeeper.jobs.liveness.RENEWED_AFTER", 0.01)
     clock, lost = ManualClock(NOW), list[str]()
     store = Store(clock.monotonic)
@@ -69,17 +69,18 @@ async def a_lost_one(
     clock.tick(LEASE + 1)
     claim = await store.take(NAME, "another", seconds=LEASE)
     assert isinstance(claim, Lease)
-    await store.commit(Release(claim))
     store.broken = broken
-    return liveness, store, clock, lost
+    return liveness, store, clock, lost, claim
 
 
 async def test_who_lost_its_lease_is_missed_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     The engine may have given it something since; and the worker itself may be killed before it ends.
     """
-    liveness, store, clock, lost = await a_lost_one(monkeypatch)
-    await eventually(lambda: store.taken == ["worker", "another", "worker"])
+    liveness, store, clock, lost, claim = await a_lost_one(monkeypatch)
+    await eventually(lambda: store.taken[:4] == ["worker", "another", "worker", "worker"])
+    await store.commit(Release(claim))
+    await eventually(lambda: liveness._lease is not None and liveness._lease.version > claim.version)
     living = await liveness.lives()
     clock.tick(LEASE + 1)
     orphans = await store.orphans(WORKER_LEASES)
@@ -94,7 +95,7 @@ async def test_an_error_of_ours_does_not_hide_that_the_lease_is_lost(monkeypatch
     """
     Whoever goes on without it does what others do as well.
     """
-    liveness, store, _, lost = await a_lost_one(monkeypatch, broken=2)
+    liveness, store, _, lost, _ = await a_lost_one(monkeypatch, broken=2)
     await eventually(lambda: lost)
     await liveness.stop(idle=True)
 

@@ -66,6 +66,7 @@ class LittleIssuer:
     before: Callable[[], object] = lambda: None
     trouble: int | None = None
     sub: str = "1"
+    scope: str = "openid email"
 
     async def send(
         self, request: HttpRequest, *, seconds: float, largest: int, fresh: bool = False
@@ -108,7 +109,7 @@ class LittleIssuer:
             "access_token": f"MARKER-access-{self.given}",
             "token_type": "Bearer",
             "expires_in": 3600,
-            "scope": "openid email",
+            "scope": self.scope,
             **more,
         }
         if new:

@@ -105,3 +105,29 @@ async def test_killed_at_any_step_a_stored_consent_is_proved(tmp_path: Path, don
         ends.add((consented, stored.state, told))
         assert stored.uncertain_since is None, (number, stops.log)
     assert {(True, GrantState.ACTIVE, GrantState.ACTIVE)} == {end for end in ends if end[0]}
+
+
+async def test_a_fresh_token_that_is_refused_was_taken_back(tmp_path: Path) -> None:
+    """
+    Of an issuer that rotates: the doubt was about the stored token, and no answer was lost.
+    """
+    town = Town(tmp_path, rotates=True)
+    async with town.process() as (core, _):
+        grant = (await town.sign_in(core)).id
+        town.issuer.scope = "openid"
+
+        def away() -> None:
+            town.issuer.trouble = 503 if town.issuer.asked[-1] == "refresh_token" else None
+
+        town.issuer.before = away
+        await town.sign_in(core, *SECOND)
+        stored = await core.grant(grant)
+        town.issuer.before = lambda: setattr(town.issuer, "trouble", None)
+        town.issuer.good.clear()
+        town.clock.advance(timedelta(hours=2))
+        with pytest.raises(ConsentRequired) as refused:
+            await core.access_token(grant)
+
+    assert stored.waiting is not None
+    assert stored.uncertain_since is not None
+    assert Reason.REVOKED == refused.value.reason

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from grantkeeper.errors import IssuerUnavailable
 from grantkeeper.keeper.plan import RedeemRequest
 from grantkeeper.library.core import KeeperCore
 from grantkeeper.model import GrantState
@@ -131,11 +132,14 @@ async def test_another_of_the_project_may_be_forgotten_meanwhile(
     assert (None, None) == (stored.data_key, stored.revocation_due)
 
 
+@pytest.mark.parametrize("forgotten", [False, True], ids=["revoked", "forgotten"])
 async def test_a_newer_token_is_told_although_an_older_one_just_was(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    town: Town, monkeypatch: pytest.MonkeyPatch, forgotten: bool
 ) -> None:
     """
     While the issuer hears of the first token, the user consents again and is revoked again.
+
+    Nobody is told that all is told, and no record of it is dropped.
     """
     async with town.process() as (core, _):
         grant, _ = await family(town, core)
@@ -147,7 +151,11 @@ async def test_a_newer_token_is_told_although_an_older_one_just_was(
 
         as_it_is_told(town, monkeypatch, again)
 
-        await core.revoke(grant)
+        if forgotten:
+            with pytest.raises(IssuerUnavailable, match="the record is kept"):
+                await core.forget(grant)
+        else:
+            assert not (await core.revoke(grant)).told
         pending = await town.store.get(grant)
         assert {"MARKER-refresh-2"} == town.issuer.good
         await core._upkeep.once()

@@ -103,9 +103,12 @@ class Liveness:
         self._lost()
         # What the engine gave us after others had looked what we were at would be missed by nobody: they look
         # again once this has run out.
-        claim = await patiently(self._take)
-        if isinstance(claim, Lease):
-            self._lease = claim
+        while True:
+            claim = await patiently(self._take)
+            if isinstance(claim, Lease):
+                self._lease = claim
+                return
+            await asyncio.sleep(RENEWED_AFTER)
 
     async def _take(self) -> Lease | Held:
         executor = self._means.executor

@@ -25,6 +25,7 @@ from grantkeeper.errors import (
     InvalidRequest,
     Quota,
     QuotaExceeded,
+    StoreConflict,
     StoreUnavailable,
     TokenRefused,
 )
@@ -191,7 +192,7 @@ class UserSession:
         """Forget pauses that were of use."""
         if over:
             # What is done is done, whether or not it can be written down that it was.
-            with suppress(StoreUnavailable):
+            with suppress(StoreConflict, StoreUnavailable):
                 await self._means.store.forget_pauses(list(over))
 
     async def _send(

@@ -222,6 +222,8 @@ class Asking:
                     granted=row.waiting.granted,
                     ends_at=row.waiting.ends_at,
                     waiting=None,
+                    # The doubt was about the other one: this one is fresh from a sign-in.
+                    uncertain_since=None,
                 )
                 again.append(replace(new, version=row.version + 1))
                 changed: list[Step] = [Replace(new), *woken(row, new)]

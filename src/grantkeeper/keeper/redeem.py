@@ -8,6 +8,7 @@ not die with the request.
 """
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -73,6 +74,7 @@ class Redeemer:
         self._room = asyncio.Semaphore(AT_ONCE)
         self._gates = Gates(means)
         self._running: set[asyncio.Task[RedeemedGrant]] = set()
+        self._releasing: set[asyncio.Task[None]] = set()
         self._closing = False
 
     async def redeem(self, request: RedeemRequest) -> RedeemedGrant:
@@ -106,6 +108,8 @@ class Redeemer:
         self._closing = True
         if self._running:
             await asyncio.wait(list(self._running), timeout=CLAIM_SECONDS)
+        if self._releasing:
+            await asyncio.wait(list(self._releasing))
 
     # -- before the code is sent --------------------------------------------------------------
 
@@ -174,11 +178,25 @@ class Redeemer:
         return await self._send(plan, claim, proof)
 
     async def _release(self, claim: Redemption) -> None:
-        """Take back a claim that sent nothing: the code must not be spent by that."""
-        with suppress(StoreUnavailable):
-            await patiently(
-                self._means, lambda: self._means.store.unclaim(claim.code_hash, owner=claim.owner)
-            )
+        """
+        Take back a claim that sent nothing: the code must not be spent by that.
+
+        Where the store fails, it is tried on beside, so that nobody waits for it in the place of others.
+        """
+
+        def unclaim() -> Awaitable[None]:
+            return self._means.store.unclaim(claim.code_hash, owner=claim.owner)
+
+        async def later() -> None:
+            with suppress(StoreUnavailable):
+                await patiently(self._means, unclaim)
+
+        try:
+            await unclaim()
+        except StoreUnavailable:
+            task = asyncio.create_task(later(), name="unclaim")
+            self._releasing.add(task)
+            task.add_done_callback(self._releasing.discard)
 
     def _code_hashes(self, plan: Plan) -> tuple[bytes, ...]:
         """What the code is filed under, by every index key; a new claim takes the first."""

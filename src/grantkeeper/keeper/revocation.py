@@ -180,7 +180,9 @@ class Revoker:
             # The tombstone comes last: up to it, whoever finds the grant tells the issuer again.
             affected = await self._doubt_siblings(row)
             await self._change(grant_id, lambda now: self._shredded(now, row, word, run))
-            return Telling(word, affected)
+            left = await self._means.store.get(grant_id)
+            newer = left is not None and left.state is GrantState.REVOKED and left.revocation_due is not None
+            return Telling(Word.BUSY if newer else word, affected)
         finally:
             with suppress(StoreConflict, StoreUnavailable):
                 await self._means.store.commit(Release(claim))
