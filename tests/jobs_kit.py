@@ -8,8 +8,10 @@ from typing import Any
 import msgspec
 
 from grantkeeper.jobs.desk import KINDS, Kind
+from grantkeeper.jobs.means import Means
 from grantkeeper.model import Job
-from grantkeeper.ports import Store
+from grantkeeper.ports import Engine, Store
+from grantkeeper.testing import ManualClock, SeededDice
 
 FAR = datetime(2100, 1, 1, tzinfo=UTC)
 """Later than any clock of the tests: what is announced then stays known."""
@@ -30,6 +32,20 @@ async def moved(store: Store, job_id: str, **changes: Any) -> Job:
     job = await store.job(job_id)
     assert job is not None
     return await store.change_job(replace(job, **{"order": None, **changes}))
+
+
+def means_of(store: Store, engine: Engine, clock: ManualClock, executor: str) -> Means:
+    """Of a worker that asks nobody for tokens and carries nothing out."""
+    return Means(
+        store=store,
+        engine=engine,
+        http=None,  # type: ignore[arg-type]
+        tokens=None,  # type: ignore[arg-type]
+        clock=clock,
+        dice=SeededDice(1),
+        definitions={},
+        executor=executor,
+    )
 
 
 async def lives() -> bool:

@@ -168,13 +168,8 @@ async def test_a_quota_that_googles_client_meets_is_everybodys_business(
     assert 0 == (await town.run(by_googles, ben)).result
 
 
-async def test_what_works_for_googles_client_ends_a_growing_pause(
-    open_town: Opener, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    Its answers are not ours to see: that the job returned says it, and who sees it done sees that too.
-    """
-    google = google_emulator
+def asks_once(google: GoogleEmulator) -> Any:
+    """A job whose other client asks Drive; the status of the answer."""
 
     @job(scopes=[DRIVE])
     def work(ctx: PlainJobContext) -> int:
@@ -182,6 +177,16 @@ async def test_what_works_for_googles_client_ends_a_growing_pause(
             AuthorizedSession(ctx.credentials()).get(f"{google.url}/drive/v3/about?fields=user").status_code
         )
 
+    return work
+
+
+async def test_what_works_for_googles_client_ends_a_growing_pause(
+    open_town: Opener, google_emulator: GoogleEmulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Its answers are not ours to see: that the job returned says it, and who sees it done sees that too.
+    """
+    work = asks_once(google_emulator)
     town = await open_town(work)
     grant = await town.signed_in()
     store, key = town.worker._parts.means.store, f"api:drive:{grant}"
@@ -205,14 +210,7 @@ async def test_a_job_is_done_although_a_pause_cannot_be_forgotten(
     """
     Nothing is done twice for its sake.
     """
-    google = google_emulator
-
-    @job(scopes=[DRIVE])
-    def work(ctx: PlainJobContext) -> int:
-        return (
-            AuthorizedSession(ctx.credentials()).get(f"{google.url}/drive/v3/about?fields=user").status_code
-        )
-
+    work = asks_once(google_emulator)
     town = await open_town(work)
     grant = await town.signed_in()
     store, forgotten = town.worker._parts.means.store, []

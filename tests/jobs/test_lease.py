@@ -8,10 +8,10 @@ import pytest
 from grantkeeper.adapters.memory import MemoryStore
 from grantkeeper.adapters.memory_engine import MemoryEngine
 from grantkeeper.jobs.liveness import LEASE, Liveness
-from grantkeeper.jobs.means import Means
 from grantkeeper.model import WORKER_LEASES, Held, Lease
 from grantkeeper.ports import Release
-from grantkeeper.testing import ManualClock, SeededDice
+from grantkeeper.testing import ManualClock
+from tests.jobs_kit import means_of
 from tests.waiting import eventually
 
 pytestmark = pytest.mark.anyio
@@ -54,17 +54,7 @@ async def a_lost_one(
     monkeypatch.setattr("grantkeeper.jobs.liveness.RENEWED_AFTER", 0.01)
     clock, lost = ManualClock(NOW), list[str]()
     store = Store(clock.monotonic)
-    means = Means(
-        store=store,
-        engine=MemoryEngine(),
-        http=None,  # type: ignore[arg-type]
-        tokens=None,  # type: ignore[arg-type]
-        clock=clock,
-        dice=SeededDice(1),
-        definitions={},
-        executor="worker",
-    )
-    liveness = Liveness(means, lambda: lost.append("worker"))
+    liveness = Liveness(means_of(store, MemoryEngine(), clock, "worker"), lambda: lost.append("worker"))
     await liveness.start()
     clock.tick(LEASE + 1)
     claim = await store.take(NAME, "another", seconds=LEASE)

@@ -21,6 +21,7 @@ from grantkeeper.model import WORKER_LEASES, Job, JobState, Lease, Order
 from grantkeeper.ports import Insert, Suspended
 from grantkeeper.testing import ManualClock, SeededDice
 from grantkeeper.testing.records import a_grant, a_job
+from tests.jobs_kit import means_of
 
 pytestmark = pytest.mark.anyio
 
@@ -213,17 +214,7 @@ async def test_an_order_to_resume_is_not_struck_out_by_who_begins(town: Town) ->
 
 
 def a_worker(store: MemoryStore, clock: ManualClock, executor: str, lost: list[str]) -> Liveness:
-    means = Means(
-        store=store,
-        engine=MemoryEngine(),
-        http=None,  # type: ignore[arg-type]
-        tokens=None,  # type: ignore[arg-type]
-        clock=clock,
-        dice=SeededDice(1),
-        definitions={},
-        executor=executor,
-    )
-    return Liveness(means, lambda: lost.append(executor))
+    return Liveness(means_of(store, MemoryEngine(), clock, executor), lambda: lost.append(executor))
 
 
 async def test_a_worker_lives_as_long_as_it_has_its_lease() -> None:

@@ -179,10 +179,8 @@ class Revoker:
             self._means.tell("revocation", grant=grant_id, outcome="ok")
             # The tombstone comes last: up to it, whoever finds the grant tells the issuer again.
             affected = await self._doubt_siblings(row)
-            await self._change(grant_id, lambda now: self._shredded(now, row, word, run))
-            left = await self._means.store.get(grant_id)
-            newer = left is not None and left.state is GrantState.REVOKED and left.revocation_due is not None
-            return Telling(Word.BUSY if newer else word, affected)
+            left = await self._change(grant_id, lambda found: self._shredded(found, row, word, run))
+            return Telling(Word.BUSY if _untold(left, row) else word, affected)
         finally:
             with suppress(StoreConflict, StoreUnavailable):
                 await self._means.store.commit(Release(claim))
@@ -300,8 +298,7 @@ class Revoker:
         if row.state is not GrantState.REVOKED:
             # The user has consented again while the issuer was being told: it may have ended both.
             return [Replace(replace(row, uncertain_since=row.uncertain_since or now)), DropTokens(row.id)]
-        if row.revocation_due is None or row.generation != told.generation:
-            # Consented again and revoked again meanwhile: the newer token is still to be told.
+        if row.revocation_due is None or _untold(row, told):
             return []
         name = "revocation.delivered" if run is None else "panic.revoked"
         event = AuditEvent(now, name, row.id, run, row.client_id, {"answer": str(word)})
@@ -348,13 +345,24 @@ class Revoker:
             self._cache.drop(other.id)
         return tuple(other.id for other in siblings)
 
-    async def _change(self, grant_id: str, change: Callable[[Grant], list[Step]]) -> None:
+    async def _change(self, grant_id: str, change: Callable[[Grant], list[Step]]) -> Grant:
+        """Do what *change* makes of a grant; the row as it was before."""
         for _ in range(MOST_CONFLICTS):
-            steps = change(await self._get(grant_id))
+            found = await self._get(grant_id)
+            steps = change(found)
             try:
                 if steps:
                     await self._means.store.commit(*steps)
-                return
+                return found
             except StoreConflict:
                 continue
         raise StoreUnavailable("the grant changes faster than it can be saved", retry_after=1.0)
+
+
+def _untold(row: Grant, told: Grant) -> bool:
+    """Whether the user consented and was revoked again since *told* was: a newer token is still to be."""
+    return (
+        row.state is GrantState.REVOKED
+        and row.revocation_due is not None
+        and row.generation != told.generation
+    )
